@@ -1,0 +1,39 @@
+# The two commands of the README are `make demo` and `make test`; both build the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: env demo test lint studies figures clean
+
+env: $(VENV)/.installed
+
+# Rebuilt when pyproject.toml changes. The stamp comes last, so an interrupted install is not taken for a finished one.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 10), (3, 11)) else f"needs Python 3.10 or 3.11, found {v[0]}.{v[1]}; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: env
+	$(BIN)/dvp-mpc simulate --seed 4 --disturbance impulse:5@1.5 --film --out runs/demo
+
+test: env lint
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Tests marked slow: minutes each.
+studies: env
+	$(BIN)/python -m pytest -m slow
+
+# Every number of the README's figures table.
+figures: env
+	$(BIN)/dvp-mpc evaluate --nodes 1 2 5 10 20 --starts 100 --seed 2026
+	$(BIN)/python sim/twenty_seeds.py --nodes 10 2
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

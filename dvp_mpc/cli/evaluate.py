@@ -1,0 +1,102 @@
+"""`dvp-mpc evaluate`: how much a short horizon loses, beside no learning and no terminal cost."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+from rich.progress import TaskID
+
+from dvp_mpc.cli.output import Output
+from dvp_mpc.models import DEFAULT_MODEL, load_model
+from dvp_mpc.studies.evaluation import evaluate
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Closed-loop cost above the infinite-horizon optimum, tick times and accuracy of a value, on unseen states.
+
+    Suboptimalities are fractions (0.001 is 0.1 %). Each horizon is run with the learned value, with the Riccati matrix of
+    the goal (no learning) and with zero terminal cost.
+    """
+
+    model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = DEFAULT_MODEL
+    """Value file, or the name of a shipped one."""
+    arm: str | None = None
+    """Arm, if it is to be checked against the model's; unset: the model's own."""
+    nodes: tuple[int, ...] = (1, 2, 5, 10, 20)
+    """Horizons."""
+    starts: int = 100
+    """Starts and goals, drawn from the box that the model is trusted on."""
+    states: int = 500
+    """Held-out ground-truth states for the accuracy of the value."""
+    seed: int = 2026
+    """Seed of starts, goals and states."""
+    jobs: int = -1
+    """Worker processes; -1: one per core."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    def run(self, output: Output) -> int:
+        """Evaluate and report."""
+        task, value, _ = load_model(self.model, self.arm)
+        with output.progress() as progress:
+            bars: dict[str, TaskID] = {}
+
+            def watch(what: str, done: int, total: int) -> None:
+                if what not in bars:
+                    bars[what] = progress.add_task(what, total=total, note="")
+                progress.update(bars[what], completed=done)
+
+            report = evaluate(task, value, self.nodes, self.starts, self.seed, self.states, self.jobs, watch)
+        output.report(report)
+        head = (
+            "terminal cost",
+            "nodes",
+            "loss % median",
+            "p95",
+            "max",
+            "diverged",
+            "tool mm median",
+            "max",
+            "tick ms p50",
+            "p99",
+        )
+        output.table(f"closed loop, {self.starts} unseen starts, seed {self.seed}", head, _rows(report))
+        _accuracy(output, report)
+        return 0
+
+
+def _rows(report: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for row in sorted(report["rows"], key=lambda row: ("value riccati zero".index(row["terminal"]), row["nodes"])):
+        loss, error, tick = row["suboptimality"], row["tool_error_final_m"], row["tick_ms"]
+        rows.append(
+            [
+                row["terminal"],
+                row["nodes"],
+                *(_number(loss[key], 100) for key in ("median", "p95", "max")),
+                row["diverged"],
+                *(_number(error[key], 1000) for key in ("median", "max")),
+                f"{tick['p50']:.3f} (x{row['tick_ratio_to_zero']:.2f})",
+                f"{tick['p99']:.3f}",
+            ]
+        )
+    return rows
+
+
+def _accuracy(output: Output, report: dict[str, Any]) -> None:
+    names = {
+        "policy_gradient_error": "policy-metric gradient error",
+        "rel_error_median": "relative value error, median",
+        "gradient_error_median": "relative gradient error, median",
+        "psd_share": "Hessian positive semi-definite, share",
+        "goal_value": "largest |V(goal)|",
+    }
+    columns = (report["value"], report["value"]["at_starts"], report["riccati"])
+    rows = [[text, *(f"{column[name]:.3g}" for column in columns)] for name, text in names.items()]
+    head = ("", "value, along optima", "value, at their starts", "riccati, along optima")
+    output.table(f"accuracy on {report['value']['states']} held-out states", head, rows)
+
+
+def _number(value: float | None, scale: float) -> str:
+    return "inf" if value is None else f"{scale * value:.3f}"

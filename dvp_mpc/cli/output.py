@@ -1,0 +1,64 @@
+"""What a command prints: tables and progress for people, or one JSON object for machines."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Output:
+    """Standard output of one command. As a context it keeps foreign chatter (PyBullet, Crocoddyl) off standard output."""
+
+    def __init__(self, json_only: bool):
+        self.json_only = json_only
+        self._people = Console(stderr=json_only, quiet=json_only, highlight=False)
+
+    def __enter__(self) -> "Output":
+        sys.stdout.flush()
+        self._real = os.dup(1)
+        if self.json_only:
+            os.dup2(2, 1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+        os.dup2(self._real, 1)
+        os.close(self._real)
+
+    def report(self, report: dict[str, Any]) -> None:
+        """The one JSON object, if that is what was asked for. NaN and infinity are not JSON: use None."""
+        if self.json_only:
+            os.write(self._real, (json.dumps(report, allow_nan=False, indent=1) + "\n").encode())
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        self._people.print(text)
+
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table for people; numbers stand to the right."""
+        table = Table(title=title, title_justify="left")
+        for k, name in enumerate(head):
+            table.add_column(name, justify="left" if k == 0 else "right")
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self._people.print(table)
+
+    def progress(self) -> Progress:
+        """A progress display with count, elapsed and remaining time, on standard error."""
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, quiet=self.json_only),
+        )

@@ -1,0 +1,182 @@
+"""`dvp-mpc simulate`: one closed loop in PyBullet."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from dvp_mpc.cli.output import Output
+from dvp_mpc.control.controller import Controller, ControllerSettings
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.disturbance import parse_disturbance
+from dvp_mpc.errors import BadSetting, UnknownChoice, UsageError
+from dvp_mpc.files import whole_file, writable_folder
+from dvp_mpc.models import DEFAULT_MODEL, load_model
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.task import sample_starts
+from dvp_mpc.studies.plots import plot_log
+from dvp_mpc.value import RiccatiValue, Value, ValueFunction
+
+SIMULATION = 301  # first word of the seed; training and evaluation have others
+TERMINALS = ("value", "riccati", "zero")
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Let the arm reach a goal in PyBullet and write log, plot and (with --film) an animation.
+
+    Start and goal are drawn from the box that the model is trusted on, start speeds included.
+    """
+
+    model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = DEFAULT_MODEL
+    """Value file, or the name of a shipped one."""
+    arm: str | None = None
+    """Arm, if it is to be checked against the model's; unset: the model's own."""
+    nodes: int = 10
+    """Nodes of the horizon."""
+    terminal: str = "value"
+    """Terminal cost: value (learned), riccati (of the goal, no learning) or zero."""
+    seed: int = 0
+    """Seed of start and goal."""
+    goal: tuple[float, float, float] | None = None
+    """Goal in the world frame [m]; unset: drawn from the seed."""
+    at_rest: bool = False
+    """Start at rest instead of at speed."""
+    duration: float = 4.0
+    """Simulated time [s]."""
+    disturbance: str | None = None
+    """Push on the tool, such as impulse:5@1.5 (N s at s), push:20@1-4, sine:10@0.5Hz or random:5."""
+    rate_hz: float = 1000.0
+    """Controller steps per second."""
+    plan_hz: float = 200.0
+    """Plans per second; between them the plan's Riccati gain closes the loop."""
+    film: bool = False
+    """Render the motion to a GIF (takes some seconds)."""
+    gui: bool = False
+    """Show PyBullet's window, in real time."""
+    out: Path | None = None
+    """Output folder; unset: runs/simulate/MODEL-nodesN-seedS."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    def run(self, output: Output) -> int:
+        """Simulate, write, report."""
+        try:
+            from dvp_mpc_sim.bullet import BulletPlant
+            from dvp_mpc_sim.loop import simulate
+            from dvp_mpc_sim.render import write_film
+        except ImportError as error:
+            raise UsageError(f"simulation needs the extra 'sim' (pip install 'dvp-mpc[sim]'): {error}") from error
+        task, value, _ = load_model(self.model, self.arm)
+        x0, goal = self._draw(task)
+        stem = f"{Path(self.model).stem}-nodes{self.nodes}-seed{self.seed}"
+        folder = writable_folder(self.out or Path("runs", "simulate", stem))
+        settings = ControllerSettings(MpcSettings(self.nodes), self.rate_hz, self.plan_hz)
+        controller = Controller(task, self._terminal(value), goal, settings)
+        pushes = [parse_disturbance(self.disturbance, seed=self.seed)] if self.disturbance else []
+        with BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant, output.progress() as progress:
+            bar = progress.add_task("simulating", total=round(self.duration / plant.dt), note="ms")
+            began = time.perf_counter()
+
+            def on_step(t: float) -> None:
+                if round(t / plant.dt) % 50 == 0:
+                    progress.update(bar, completed=round(t / plant.dt))
+                if self.gui:
+                    time.sleep(max(0.0, began + t - time.perf_counter()))
+
+            log = simulate(
+                plant,
+                controller,
+                q0=x0[:7],
+                v0=x0[7:],
+                duration=self.duration,
+                goals=goal,
+                disturbances=pushes,
+                frame_rate=20.0 if self.film else None,
+                on_step=on_step,
+            )
+        report = self._report(task, log, controller, goal, folder)
+        log.save(folder / "log.npz")
+        plot_log(log, task.arm, folder / "plot.png", self._title(task, goal))
+        files = ["log.npz", "plot.png", "summary.json"]
+        if self.film:
+            write_film(folder / "film.gif", log)
+            files.append("film.gif")
+        with whole_file(folder / "summary.json") as part:
+            part.write_text(json.dumps(report, indent=1))
+        output.report(report)
+        output.table(self._title(task, goal), ("figure", "value"), _rows(report))
+        for file in files:
+            output.say(f"wrote {folder / file}")
+        return 0
+
+    def _draw(self, task: ReachTask) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([SIMULATION, self.seed])
+        drawn, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
+        if self.at_rest:
+            x0[7:] = 0.0
+        if self.goal is None:
+            return x0, drawn.tool
+        return x0, task.goal(np.array(self.goal)).tool
+
+    def _terminal(self, value: Value) -> ValueFunction | None:
+        if self.terminal not in TERMINALS:
+            raise UnknownChoice("terminal", self.terminal, TERMINALS)
+        table: dict[str, ValueFunction | None] = {"value": value, "riccati": RiccatiValue(), "zero": None}
+        return table[self.terminal]
+
+    def _title(self, task: ReachTask, goal: np.ndarray) -> str:
+        push = f", {self.disturbance}" if self.disturbance else ""
+        place = ", ".join(f"{value:.2f}" for value in goal)
+        return f"{task.arm.name} to ({place}) m, {self.nodes} nodes + {self.terminal}, seed {self.seed}{push}"
+
+    def _report(
+        self, task: ReachTask, log: Any, controller: Controller, goal: np.ndarray, folder: Path
+    ) -> dict[str, Any]:
+        statistics = controller.statistics
+        return {
+            **log.summary(task.arm),
+            "cost": _cost(task, goal, log),
+            "solve_ms": statistics.solve_ms(),
+            "misses": statistics.misses,
+            "steps": statistics.steps,
+            "rejected": sum(statistics.rejected.values()),
+            "states": dict(statistics.states),
+            "seed": self.seed,
+            "nodes": self.nodes,
+            "terminal": self.terminal,
+            "goal_in_world": goal.tolist(),
+            "run_dir": str(folder),
+        }
+
+
+def _cost(task: ReachTask, goal: np.ndarray, log: Any) -> float:
+    """The running cost of the task, summed over the log at the task's own time step."""
+    model = task.running_model(task.goal(goal))
+    data, total = model.createData(), 0.0
+    stride = round(task.dt / log.dt)
+    if stride < 1:
+        raise BadSetting("dt", task.dt, f"must not be below the plant's step {log.dt:g} s")
+    for q, v, torque in zip(log.q[::stride], log.v[::stride], log.torque[::stride], strict=True):
+        model.calc(data, np.concatenate([q, v]), torque)
+        total += data.cost
+    return total
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:
+    solve, settling = report["solve_ms"], report["settling_time_s"]
+    return [
+        ("tool error at the end", f"{1e3 * report['tool_error_final_m']:.3f} mm"),
+        ("settled within 1 cm after", "never" if settling is None else f"{settling:.2f} s"),
+        ("cost", f"{report['cost']:.4f}"),
+        ("impulse received", f"{report['impulse_N_s']:.2f} N s"),
+        ("torque, rate violations", f"{report['torque_violations']}, {report['rate_violations']}"),
+        ("position, velocity violations", f"{report['position_violations']}, {report['velocity_violations']}"),
+        ("solve p50 / p99 / max", f"{solve['p50']:.2f} / {solve['p99']:.2f} / {solve['max']:.2f} ms"),
+        ("missed steps, rejected plans", f"{report['misses']} of {report['steps']}, {report['rejected']}"),
+        ("steps in each state", ", ".join(f"{name} {count}" for name, count in report["states"].items())),
+    ]

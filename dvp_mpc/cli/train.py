@@ -1,0 +1,127 @@
+"""`dvp-mpc train`: from nothing to a frozen value."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich.progress import Progress, TaskID
+
+from dvp_mpc.cli.output import Output
+from dvp_mpc.errors import UsageError
+from dvp_mpc.files import writable_folder
+from dvp_mpc.presets import PRESETS, Preset
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.task import sample_starts
+from dvp_mpc.value_file import Golden, save_value
+
+GOLDEN_STATES = 16
+PACKAGES = ("dvp-mpc", "crocoddyl", "pin", "example-robot-data", "numpy", "scipy", "torch", "pytorch-optimizer")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Make a value by Differential Value Programming and freeze it into one file.
+
+    A run that was stopped goes on where it was when the same command is given again. Every number of the preset is a flag.
+    """
+
+    preset: str = "panda_reach"
+    """Preset whose numbers are the defaults of the flags below."""
+    settings: Annotated[Preset, tyro.conf.arg(name="")] = field(default_factory=lambda: PRESETS["panda_reach"])
+    out: Path | None = None
+    """Folder of the run, with its data, curves and table; unset: runs/train/PRESET."""
+    model: Path | None = None
+    """File for the frozen value; unset: PRESET.safetensors in the folder of the run."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    def run(self, output: Output) -> int:
+        """Train, freeze, report."""
+        try:
+            from dvp_mpc.learning import dvp
+        except ImportError as error:
+            raise UsageError(f"training needs the extra 'train' (pip install 'dvp-mpc[train]'): {error}") from error
+        from dvp_mpc.studies.training_plot import plot_training
+
+        began = time.monotonic()
+        task = self.settings.task()
+        folder = self.out or Path("runs", "train", self.preset)
+        path = self.model or folder / f"{self.preset}.safetensors"
+        writable_folder(path.parent)
+        with output.progress() as progress:
+            run = dvp.run(task, self.settings.dvp, folder, _Watch(progress))
+        seconds = time.monotonic() - began
+        plot_training(folder, folder / "training.png")
+        facts = {
+            "accuracy": run.accuracy._asdict(),
+            "training": {
+                "preset": self.preset,
+                "settings": json.loads(json.dumps(asdict(self.settings.dvp))),
+                "iterations": len(run.rows),
+                "kept_iteration": run.best,
+                "seconds": round(seconds, 1),
+                "threads": os.cpu_count(),
+            },
+            "versions": _versions(),
+            "date": datetime.date.today().isoformat(),
+            "command": shlex.join(["dvp-mpc", *sys.argv[1:]]),
+        }
+        card = save_value(path, run.value, task, _golden(task), facts)
+        rows = [row._asdict() for row in run.rows]
+        output.report({"rows": rows, "card": card, "seconds": seconds, "run_dir": str(folder), "model": str(path)})
+        cells = [[_cell(value) for value in row] for row in run.rows]
+        output.table(f"{self.preset}: iteration {run.best} kept", [name.replace("_", " ") for name in rows[0]], cells)
+        for file in (folder / "table.csv", folder / "training.png", path):
+            output.say(f"wrote {file}")
+        output.say(f"done in {seconds:.0f} s")
+        return 0
+
+
+class _Watch:
+    """Progress bars of a run."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+
+    def _update(self, what: str, done: int, total: int, note: str) -> None:
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(what, total=total, note="")
+        self._progress.update(self._bars[what], completed=done, note=note)
+
+    def labels(self, what: str, done: int, total: int, rejected: int) -> None:
+        self._update(what, done, total, f"{rejected} rejected" if rejected else "")
+
+    def step(self, iteration: int, steps: int, row: dict[str, float]) -> None:
+        note = f"loss {row['loss']:.2e}, held out {row['validation']:.2e}"
+        self._update(f"iteration {iteration}: training", int(row["step"]) + 1, steps, note)
+
+    def row(self, row: Any) -> None:
+        error, residual = row.policy_gradient_error, row.bellman_residual
+        self._progress.print(f"iteration {row.iteration}: policy error {error:.2e}, Bellman residual {residual:.2e}")
+
+
+def _golden(task: ReachTask) -> Golden:
+    rng = np.random.default_rng(0)
+    goals = [task.sample_goal(rng) for _ in range(GOLDEN_STATES)]
+    x = sample_starts(task, rng, GOLDEN_STATES)
+    t, Jt = zip(*(task.tool_jacobian(row) for row in x), strict=True)
+    return Golden([goal.frame for goal in goals], x, np.array(t), np.array(Jt))
+
+
+def _versions() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {**found, "python": sys.version.split()[0]}
+
+
+def _cell(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3g}"

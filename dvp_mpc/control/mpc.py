@@ -1,0 +1,104 @@
+"""MPC: one state -> one Plan, by one or two Newton steps on a short problem that ends in a value.
+
+minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal),   x_0 = x,   warm-started from the plan before
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvp_mpc.errors import BadSetting
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve, trajectory
+from dvp_mpc.problem.task import Goal, Task
+from dvp_mpc.value import ValueFunction
+
+
+@dataclass(frozen=True)
+class MpcSettings:
+    """Effort of the solver."""
+
+    nodes: int = 10
+    """Nodes of the horizon."""
+    iterations: int = 1
+    """Iterations per tick."""
+    first_iterations: int = 30
+    """Iterations of a tick without a warm start."""
+
+    def __post_init__(self) -> None:
+        for name in ("nodes", "iterations", "first_iterations"):
+            if getattr(self, name) < 1:
+                raise BadSetting(name, getattr(self, name), "must be at least 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A solution with the feedback around it, good for a few nodes' time."""
+
+    solution: Trajectory
+    dt: float  # [s] time step of the nodes
+
+    @property
+    def status(self) -> Status:
+        return self.solution.status
+
+    def reference(self, age: float) -> np.ndarray:
+        """The planned state `age` seconds after the plan's start, between nodes by interpolation: (nx,)."""
+        k, share = self._node(age)
+        xs = self.solution.xs
+        return (1 - share) * xs[k] + share * xs[k + 1]
+
+    def torque(self, age: float, x: np.ndarray) -> np.ndarray:
+        """u = u_k - K_k (x - x_ref) with the Riccati gain of the node that holds at `age` [s]: (nu,)."""
+        k, _ = self._node(age)
+        return self.solution.us[k] - self.solution.gains[k] @ (x - self.reference(age))
+
+    def _node(self, age: float) -> tuple[int, float]:
+        last = len(self.solution.us) - 1
+        k = min(max(int(age / self.dt + 1e-9), 0), last)
+        return k, min(max(age / self.dt - k, 0.0), 1.0)
+
+
+class MPC:
+    """A short-horizon controller for one task; `retarget` changes the goal without rebuilding anything."""
+
+    def __init__(self, task: Task, goal: Goal, terminal: ValueFunction | None, settings: MpcSettings):
+        self.task, self.goal, self.settings = task, goal, settings
+        self._problem = build_problem(task, goal, goal.x, settings.nodes, terminal)
+        self._solver = make_solver(self._problem)
+        self._last: Trajectory | None = None
+
+    def retarget(self, goal: Goal) -> None:
+        """Aim at another goal from the next plan on; the warm start is kept."""
+        self.task.retarget(self._problem.runningModels[0], goal)
+        if hasattr(self._problem.terminalModel, "retarget"):
+            self._problem.terminalModel.retarget(goal)
+        self.goal = goal
+
+    def plan(self, x: np.ndarray, elapsed: float) -> Plan:
+        """Plan from state x: (nx,), `elapsed` seconds after the plan before.
+
+        The plan's status says whether it may move the arm. After one that may not, the next solve starts afresh.
+        """
+        self._problem.x0 = x
+        if self._last is None:
+            guess, iterations = quasi_static_guess(self._problem, self.goal.u), self.settings.first_iterations
+        else:
+            guess, iterations = self._shifted(self._last, x, elapsed), self.settings.iterations
+        status = solve(self._solver, *guess, iterations=iterations)
+        solution = trajectory(self._solver, status)
+        self._last = solution if solution.status.usable else None
+        return Plan(solution, self.task.dt)
+
+    def _shifted(self, last: Trajectory, x: np.ndarray, elapsed: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        whole, share = divmod(elapsed / self.task.dt, 1.0)
+        xs, us = (_advance(values, int(whole), share) for values in (last.xs, last.us))
+        return [x, *xs[1:]], list(us)
+
+
+def _advance(values: np.ndarray, whole: int, share: float) -> np.ndarray:
+    """values (n, m) read `whole + share` rows further on, the last row held."""
+    rows = np.minimum(np.arange(len(values)) + whole, len(values) - 1)
+    if share < 1e-9:
+        return values[rows]
+    return (1 - share) * values[rows] + share * values[np.minimum(rows + 1, len(values) - 1)]

@@ -1,0 +1,136 @@
+"""Settings of the offline wing; every number here is a flag of `dvp-mpc train`. Loads no torch."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dvp_mpc.errors import BadSetting
+from dvp_mpc.value import Kind
+
+LABEL_NODES = (0, 1, 2, 3, *range(5, 58, 3))  # dense where the loop acts, and the last 40 % are nearly the old value
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Shares of the kinds of start; what is left of 1 is drawn from the trusted box."""
+
+    near: float = 0.25
+    """Near the goal: at a log-uniform 1-100 % of the box's half-widths."""
+    wide: float = 0.15
+    """From a box 1.35 times as wide, cut at the soft limits."""
+    kicked: float = 0.10
+    """After up to eight steps of a random constant control within its bounds, the last of which may leave the limits."""
+    loop: float = 0.5
+    """Share of all the above that is moved on by 1-60 steps of the one-node controller with the value at hand, so that
+    the value is taught where it would lead; only once there is a learned value."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What to solve for one data set."""
+
+    problems: int = 800
+    """Number of optimal control problems, each with a start and a goal of its own."""
+    horizon: int = 100
+    """Nodes of each problem."""
+    nodes: tuple[int, ...] = LABEL_NODES
+    """Nodes of each solution that become labels."""
+    starts: Starts = field(default_factory=Starts)
+    """Where the problems start."""
+    iterations: int = 100
+    """Solver iterations before a problem counts as unconverged and is left out."""
+
+
+class Loss(str, Enum):
+    """What training minimises; see the head of training.py."""
+
+    POLICY = "policy"
+    SOBOLEV = "sobolev"
+    CLASSICAL = "classical"
+
+
+class Optimiser(str, Enum):
+    """SOAP is Adam in the eigenbasis of Shampoo's preconditioner; here it needs a third of Adam's steps."""
+
+    SOAP = "soap"
+    ADAM = "adam"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Settings of one training run."""
+
+    steps: int = 2500
+    """Optimiser steps."""
+    batch: int = 1024
+    """Labels per step."""
+    rate: float = 3e-3
+    """Peak learning rate, after a warm-up of 10 % and before a cosine to zero."""
+    loss: Loss = Loss.POLICY
+    """What is minimised."""
+    optimiser: Optimiser = Optimiser.SOAP
+    """How it is minimised."""
+    floor: float = 0.01
+    """Values below this count as this when errors are made relative (w = V + floor)."""
+    threads: int = 2
+    """Torch threads."""
+
+
+class First(str, Enum):
+    """The terminal cost of the first iteration."""
+
+    RICCATI = "riccati"
+    ZERO = "zero"
+
+
+@dataclass(frozen=True)
+class Net:
+    """Shape of the network."""
+
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """Units of each tanh layer."""
+    residuals: int = 24
+    """Outputs of the residual network."""
+    kind: Kind = Kind.RESIDUAL
+    """Residual (paper, eq. 9) or plain feedforward."""
+    riccati: bool = True
+    """Build the residual around the Riccati root of the goal."""
+    barrier: bool = True
+    """Give each state limit a residual of its own."""
+    anchor: bool = True
+    """Make V(goal) = 0 exactly."""
+
+
+@dataclass(frozen=True)
+class DvpSettings:
+    """One run of Differential Value Programming."""
+
+    iterations: int = 3
+    """Most iterations."""
+    tolerance: float = 1e-3
+    """Bellman residual, mean |V_n - V_{n-1}| / mean V, below which the run has converged."""
+    first: First = First.RICCATI
+    """Terminal cost of the first iteration."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Problems solved in each iteration."""
+    fit: Fit = field(default_factory=Fit)
+    """Training in each iteration, on all labels so far."""
+    last_fit: float = 2.0
+    """The last iteration trains this many times as long: its value is the one that is kept."""
+    net: Net = field(default_factory=Net)
+    """The network."""
+    validation: int = 200
+    """Ground-truth problems for validation."""
+    seed: int = 0
+    """Seed of sampling and training."""
+    jobs: int = -1
+    """Worker processes; -1 means one per core. Has no influence on the result."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "validation"):
+            if getattr(self, name) < 1:
+                raise BadSetting(name, getattr(self, name), "must be at least 1")
+        for name in ("problems", "horizon"):
+            if getattr(self.sampling, name) < 1:
+                raise BadSetting(f"sampling.{name}", getattr(self.sampling, name), "must be at least 1")
+        if self.fit.steps < 1 or self.fit.batch < 1:
+            raise BadSetting("fit", (self.fit.steps, self.fit.batch), "steps and batch must be at least 1")

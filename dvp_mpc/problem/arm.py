@@ -1,0 +1,221 @@
+"""Arm: the only reader of robot descriptions.
+
+An arm is a Pinocchio model with seven one-dof joints and the facts around it that a URDF does not settle: which joints are
+locked, the armature, the tool frame and the home posture.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pinocchio as pin
+
+from dvp_mpc.errors import ArmError, UnknownChoice
+
+DOF = 7
+
+
+@dataclass(frozen=True)
+class Description:
+    """Where an arm comes from and what its URDF leaves open."""
+
+    source: str
+    """An example-robot-data name, "pybullet_data:FILE", or the path of a URDF."""
+    tool_frame: str
+    """Frame whose origin is the tool."""
+    home: tuple[float, ...] = (0.0,) * DOF
+    """Posture from which goal postures are sought, in joint order [rad]."""
+    locked: Mapping[str, float] | None = None
+    """Joints taken out of the model, with the position they are held at [rad or m]."""
+    armature: tuple[float, ...] = (0.1,) * DOF
+    """Rotor inertia seen at each joint [kg m^2]; 0.1 is what MuJoCo Menagerie gives the Panda."""
+
+
+ARMS: dict[str, Description] = {
+    "panda": Description(
+        source="panda",
+        tool_frame="panda_hand_tcp",
+        home=(0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4),
+        locked={"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0},
+    ),
+    "xarm7": Description(source="xarm7", tool_frame="link_eef", home=(0.0, -0.3, 0.0, 1.2, 0.0, 1.5, 0.0)),
+    "talos_arm": Description(
+        source="talos_arm",
+        tool_frame="gripper_left_base_link",
+        home=(0.6, 0.0, -0.8, 0.0, 0.0, 0.1, -0.5),
+        armature=(0.1,) * 6 + (0.01,),
+    ),
+    "iiwa": Description(
+        source="pybullet_data:kuka_iiwa/model.urdf",
+        tool_frame="lbr_iiwa_link_7",
+        home=(0.0, 0.6, 0.0, -1.4, 0.0, 1.1, 0.0),
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A torque-controlled arm with seven revolute joints.
+
+    `model` is shared and never changed after loading; the scratch data that Pinocchio needs is private to the object, so
+    one Arm serves one thread.
+    """
+
+    name: str
+    model: pin.Model
+    urdf: Path
+    tool_frame: str
+    home: np.ndarray  # (7,) [rad]
+    locked: Mapping[str, float]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k != "_data"}
+
+    @cached_property
+    def _data(self) -> pin.Data:
+        return self.model.createData()
+
+    @cached_property
+    def tool_id(self) -> int:
+        return int(self.model.getFrameId(self.tool_frame))
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the seven joints, in the order of every joint vector in this package."""
+        return tuple(self.model.names)[1:]
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """Lower position limits: (7,) [rad]."""
+        return np.array(self.model.lowerPositionLimit)
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """Upper position limits: (7,) [rad]."""
+        return np.array(self.model.upperPositionLimit)
+
+    @cached_property
+    def velocity_limit(self) -> np.ndarray:
+        """Velocity limits: (7,) [rad/s]."""
+        return np.array(self.model.upperVelocityLimit)
+
+    @cached_property
+    def torque_limit(self) -> np.ndarray:
+        """Torque limits: (7,) [N m]."""
+        return np.array(self.model.upperEffortLimit)
+
+    @cached_property
+    def armature(self) -> np.ndarray:
+        """Rotor inertia at each joint: (7,) [kg m^2]."""
+        return np.array(self.model.armature)
+
+    def tool_in_world(self, q: np.ndarray) -> np.ndarray:
+        """Tool position at posture q: (3,) [m]."""
+        pin.forwardKinematics(self.model, self._data, q)
+        return np.array(pin.updateFramePlacement(self.model, self._data, self.tool_id).translation)
+
+    def tool_jacobian_in_world(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tool position (3,) [m] and its Jacobian dp/dq (3, 7) [m/rad]."""
+        J = pin.computeFrameJacobian(self.model, self._data, q, self.tool_id, pin.LOCAL_WORLD_ALIGNED)
+        return np.array(self._data.oMf[self.tool_id].translation), np.array(J[:3])
+
+    def gravity_torque(self, q: np.ndarray) -> np.ndarray:
+        """Torque that holds posture q at rest: (7,) [N m]."""
+        return np.array(pin.computeGeneralizedGravity(self.model, self._data, q))
+
+    def nonlinear_effects(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Gravity, Coriolis and centrifugal torque: (7,) [N m]."""
+        return np.array(pin.nonLinearEffects(self.model, self._data, q, v))
+
+    def mass_matrix(self, q: np.ndarray) -> np.ndarray:
+        """Joint-space inertia with armature: (7, 7) [kg m^2]."""
+        return np.array(pin.crba(self.model, self._data, q))
+
+    def permutation_from(self, names: Sequence[str]) -> np.ndarray:
+        """Indices that bring a vector given in the order of `names` into this arm's joint order: (7,) int.
+
+        Raises ArmError when a joint is missing or named twice.
+        """
+        if len(set(names)) != len(names):
+            raise ArmError(f"joint named twice in ({', '.join(names)})")
+        missing = [j for j in self.joint_names if j not in names]
+        if missing:
+            raise ArmError(f"arm '{self.name}': joint {missing[0]!r} is not among ({', '.join(names)})")
+        return np.array([list(names).index(j) for j in self.joint_names])
+
+
+def load_arm(name: str, *, tool_frame: str | None = None, locked: Mapping[str, float] | None = None) -> Arm:
+    """Load an arm by name (see ARMS) or any URDF by path.
+
+    tool_frame and locked replace what the description says; a URDF by path must be given its tool frame. Raises
+    UnknownChoice for an unknown name or frame and ArmError for a description that is no 7-dof revolute arm.
+    """
+    if name in ARMS:
+        description = ARMS[name]
+    elif Path(name).suffix == ".urdf":
+        description = Description(source=name, tool_frame=tool_frame or "")
+    else:
+        raise UnknownChoice("arm", name, [*ARMS, "PATH.urdf"])
+    locks = dict(description.locked or {}) if locked is None else dict(locked)
+    return _load(name, description.source, tool_frame or description.tool_frame, tuple(sorted(locks.items())))
+
+
+@lru_cache(maxsize=8)
+def _load(name: str, source: str, tool_frame: str, locks: tuple[tuple[str, float], ...]) -> Arm:
+    description = ARMS.get(name, Description(source, tool_frame))
+    urdf = _find_urdf(source)
+    try:
+        full = pin.buildModelFromUrdf(str(urdf))
+    except Exception as error:
+        raise ArmError(f"{urdf}: not a readable URDF ({str(error).strip().splitlines()[-1]})") from error
+    reference = pin.neutral(full)
+    for joint, position in locks:
+        if not full.existJointName(joint):
+            raise UnknownChoice("locked joint", joint, list(full.names)[1:])
+        reference[full.joints[full.getJointId(joint)].idx_q] = position
+    model = pin.buildReducedModel(full, [full.getJointId(j) for j, _ in locks], reference)
+    _require_arm(name, model)
+    if not model.existFrame(tool_frame):
+        raise UnknownChoice(f"tool frame of '{name}'", tool_frame, [f.name for f in model.frames if f.type == pin.BODY])
+    model.armature = np.array(description.armature)
+    home = np.clip(np.array(description.home), model.lowerPositionLimit, model.upperPositionLimit)
+    return Arm(name, model, urdf, tool_frame, home, dict(locks))
+
+
+def _find_urdf(source: str) -> Path:
+    if source.endswith(".urdf") and not source.startswith("pybullet_data:"):
+        path = Path(source)
+    elif source.startswith("pybullet_data:"):
+        try:
+            import pybullet_data
+        except ImportError as error:
+            raise ArmError("arm 'iiwa' comes with pybullet_data: install the extra 'sim'") from error
+        path = Path(pybullet_data.getDataPath()) / source.split(":", 1)[1]
+    else:
+        from example_robot_data.robots_loader import ROBOTS, getModelPath
+
+        loader = ROBOTS[source]  # only its paths: constructing it would load every mesh
+        relative = Path(loader.path) / loader.urdf_subpath / loader.urdf_filename
+        path = Path(getModelPath(str(relative))) / relative
+    if not path.is_file():
+        raise ArmError(f"{path}: no such URDF file")
+    return path.resolve()
+
+
+def _require_arm(name: str, model: pin.Model) -> None:
+    joints = list(model.names)[1:]
+    if model.nq != model.nv:
+        wide = [j for j in joints if model.joints[model.getJointId(j)].nq != model.joints[model.getJointId(j)].nv]
+        raise ArmError(f"arm '{name}': nq = {model.nq} but nv = {model.nv}; joints without limits: {', '.join(wide)}")
+    if model.nv != DOF:
+        raise ArmError(f"arm '{name}': {model.nv} joints ({', '.join(joints)}), needs {DOF}; lock the others")
+    for field, limit in [
+        ("position limits", model.upperPositionLimit - model.lowerPositionLimit),
+        ("velocity limit", model.upperVelocityLimit),
+        ("torque limit", model.upperEffortLimit),
+    ]:
+        bad = [j for j, value in zip(joints, limit, strict=True) if not (np.isfinite(value) and 0 < value < 1e6)]
+        if bad:
+            raise ArmError(f"arm '{name}': {field} missing or not positive for joint {', '.join(bad)}")

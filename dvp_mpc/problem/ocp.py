@@ -1,0 +1,30 @@
+"""build_problem: the one place where a task, a goal and a terminal value become an optimal control problem.
+
+    minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal)                                            (paper, eq. 3 and 6)
+
+Training, evaluation and control all come through here, so the problem a value was trained on is the problem it serves.
+"""
+
+import crocoddyl
+import numpy as np
+
+from dvp_mpc.errors import BadSetting
+from dvp_mpc.problem.task import Goal, Task
+from dvp_mpc.problem.terminal import ValueNode, zero_node
+from dvp_mpc.value import ValueFunction
+
+
+def build_problem(
+    task: Task, goal: Goal, x0: np.ndarray, nodes: int, terminal: ValueFunction | None
+) -> crocoddyl.ShootingProblem:
+    """The problem from x0 (nx,) over `nodes` steps of task.dt, ended by `terminal` (None: zero terminal cost)."""
+    if nodes < 1:
+        raise BadSetting("nodes", nodes, "the horizon needs at least one node")
+    running = task.running_model(goal)
+    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal)
+    problem = crocoddyl.ShootingProblem(x0, [running] * nodes, last)
+    # One thread: Crocoddyl's default (all cores, deaf to OMP_NUM_THREADS) makes a solve 8 to 12 times slower as soon as
+    # another process runs. Parallel work is done over processes instead.
+    if problem.nthreads != 1:  # with a Python node it is 1 already, and setting it again prints a warning
+        problem.nthreads = 1
+    return problem

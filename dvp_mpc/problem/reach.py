@@ -1,0 +1,242 @@
+"""ReachTask: bring the tool of an arm to a point and rest there.
+
+    l(x, u) = dt/2 ( w_tool ||p(q) - p_g||^2 + w_posture ||q - q_g||^2 + w_velocity ||v||^2
+                     + w_torque ||u - g(q)||^2 + w_limits ||barrier(x)||^2 )
+
+q_g is the posture nearest to home whose tool is at p_g. With it every term vanishes at (q_g, 0, g(q_g)), so the infinite
+horizon value exists; a posture term about a fixed home would make it grow without bound.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import crocoddyl
+import numpy as np
+
+from dvp_mpc.errors import BadSetting, GoalError
+from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.riccati import riccati_root
+from dvp_mpc.problem.task import Goal
+
+REACHED = 1e-6  # [m] tool error at which a goal posture counts as found; Newton's last step goes far below
+
+
+@dataclass(frozen=True)
+class ReachWeights:
+    """Weights of the running cost, per second."""
+
+    tool: float = 20.0
+    """Tool position error [1/(m^2 s)]."""
+    posture: float = 0.2
+    """Distance from the goal posture [1/(rad^2 s)]."""
+    velocity: float = 0.3
+    """Joint velocity [s/rad^2]."""
+    torque: float = 2e-3
+    """Torque beyond gravity [1/((N m)^2 s)]."""
+    limits: float = 20.0
+    """Excess over the soft position and velocity limits [1/(rad^2 s), s/rad^2]."""
+    limit_margin: float = 0.02
+    """Share of each limit kept free by the barrier [-]."""
+
+
+@dataclass(frozen=True)
+class ReachBox:
+    """Goals and starts that the value is trained for, evaluated on and trusted on."""
+
+    goal_lower: tuple[float, float, float] = (0.3, -0.4, 0.15)
+    """Lower corner of the goals in the world frame [m]."""
+    goal_upper: tuple[float, float, float] = (0.7, 0.4, 0.75)
+    """Upper corner of the goals in the world frame [m]."""
+    posture: tuple[float, ...] = (1.2, 0.8, 1.2, 0.8, 1.2, 0.8, 1.2)
+    """Start postures: home plus or minus this, cut at the joint limits [rad]."""
+    speed: float = 1.5
+    """Start speeds of every joint: plus or minus this [rad/s]."""
+    margin: float = 0.03
+    """Start postures keep this far from the joint limits [rad]."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReachTask:
+    """Reaching with one arm; see the top of this file for the cost."""
+
+    arm: Arm
+    weights: ReachWeights = field(default_factory=ReachWeights)
+    box: ReachBox = field(default_factory=ReachBox)
+    dt: float = 0.01
+    """Time step of a node [s]."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dt <= 0.1:
+            raise BadSetting("dt", self.dt, "must lie in (0, 0.1] s")
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: getattr(self, k) for k in ("arm", "weights", "box", "dt")}  # Crocoddyl's objects do not pickle
+
+    nx, nu, nt, nc = 2 * DOF, DOF, 3, DOF
+
+    @cached_property
+    def state_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Soft limits of [q; v]: the arm's own, shrunk about their middle by the margin: (14,), (14,) [rad, rad/s]."""
+        arm, keep = self.arm, 1 - self.weights.limit_margin
+        middle, half = (arm.lower + arm.upper) / 2, (arm.upper - arm.lower) / 2
+        lower = np.concatenate([middle - keep * half, -keep * arm.velocity_limit])
+        upper = np.concatenate([middle + keep * half, keep * arm.velocity_limit])
+        return lower, upper
+
+    @cached_property
+    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Start states [q; v] that the value is trusted on: (14,), (14,) [rad, rad/s]."""
+        arm, half, speed = self.arm, np.array(self.box.posture), np.minimum(self.box.speed, self.arm.velocity_limit)
+        lower = np.maximum(arm.home - half, arm.lower + self.box.margin)
+        upper = np.minimum(arm.home + half, arm.upper - self.box.margin)
+        return np.concatenate([lower, -speed]), np.concatenate([upper, speed])
+
+    def describe(self) -> dict[str, object]:
+        """Everything that makes this problem this problem, as plain data."""
+        arm = self.arm
+        return {
+            "task": "reach",
+            "arm": arm.name,
+            "joint_names": list(arm.joint_names),
+            "tool_frame": arm.tool_frame,
+            "locked": dict(arm.locked),
+            "dt": self.dt,
+            "weights": asdict(self.weights),
+            "box": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.box).items()},
+            "home": arm.home.tolist(),
+            "armature": arm.armature.tolist(),
+            "torque_limit": arm.torque_limit.tolist(),
+            "velocity_limit": arm.velocity_limit.tolist(),
+            "position_lower": arm.lower.tolist(),
+            "position_upper": arm.upper.tolist(),
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the description and of the arm's dynamics, sampled where a change of any inertia shows."""
+        facts = self.describe()
+        probe = np.linspace(0.2, 0.8, DOF)
+        q = self.arm.lower + probe * (self.arm.upper - self.arm.lower)
+        dynamics = np.concatenate(
+            [self.arm.mass_matrix(q).ravel(), self.arm.nonlinear_effects(q, probe), self.arm.tool_in_world(q)]
+        )
+        facts["dynamics"] = [f"{value:.6e}" for value in dynamics + 0.0]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def tool(self, x: np.ndarray) -> np.ndarray:
+        """Tool position in the world: (3,) [m]."""
+        return self.arm.tool_in_world(x[:DOF])
+
+    def tool_jacobian(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tool position (3,) [m] and its Jacobian (3, 14); the columns of the velocity are zero."""
+        p, J = self.arm.tool_jacobian_in_world(x[:DOF])
+        return p, np.hstack([J, np.zeros_like(J)])
+
+    @cached_property
+    def _state(self) -> crocoddyl.StateMultibody:
+        return crocoddyl.StateMultibody(self.arm.model)
+
+    def goal(self, goal_in_world: np.ndarray) -> Goal:
+        """The goal whose tool is at goal_in_world: (3,) [m].
+
+        Raises GoalError, naming the distance, when the point is outside the box or no posture within the limits reaches it.
+        """
+        point = np.asarray(goal_in_world, dtype=float)
+        if point.shape != (3,) or not np.isfinite(point).all():
+            raise GoalError(f"goal {goal_in_world!r}: must be three finite coordinates [m]", float("nan"))
+        lower, upper = np.array(self.box.goal_lower), np.array(self.box.goal_upper)
+        outside = float(np.linalg.norm(point - np.clip(point, lower, upper)))
+        if outside > 0:
+            raise GoalError(
+                f"goal {_text(point)} m is {outside:.3f} m outside the trained box {_text(lower)} to {_text(upper)} m",
+                outside,
+            )
+        q = self.goal_posture(point)
+        x = np.concatenate([q, np.zeros(DOF)])
+        u = self.arm.gravity_torque(q)
+        # The point that the posture reaches, not the one asked for: the running cost then vanishes to rounding.
+        reached = self.arm.tool_in_world(q)
+        bare = Goal(x, u, reached, q, np.eye(self.nx))
+        return Goal(x, u, reached, q, riccati_root(self.running_model(bare), x, u))
+
+    def goal_posture(self, point: np.ndarray) -> np.ndarray:
+        """The posture nearest to home, within the soft limits, whose tool is at the point (3,) [m]: (7,) [rad].
+
+        Newton steps on the tool error, then what is left of the way home inside the null space of the tool Jacobian. A joint
+        at its limit takes no part in a step that would push it out; the next step may take it back in. Far out, where the
+        null space bends, whole steps home would circle for ever: later ones are short.
+        """
+        lower, upper = (limit[:DOF] for limit in self.state_limits)
+        q = np.clip(self.arm.home, lower, upper)
+        for k in range(150):
+            homeward = 1.0 if k < 40 else 0.2
+            p, J = self.arm.tool_jacobian_in_world(q)
+            free = np.ones(DOF, dtype=bool)
+            for _ in range(DOF):
+                Jf, pull = J * free, np.where(free, homeward * (self.arm.home - q), 0.0)
+                inverse = Jf.T @ np.linalg.inv(Jf @ Jf.T + 1e-10 * np.eye(3))
+                step = inverse @ (point - p - Jf @ pull) + pull
+                step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
+                outward = ((q <= lower) & (step < 0)) | ((q >= upper) & (step > 0))
+                if not outward.any():
+                    break
+                free &= ~outward
+            before, q = q, np.clip(q + step, lower, upper)
+            if np.abs(q - before).max() < 1e-11:
+                break
+        distance = float(np.linalg.norm(point - self.arm.tool_in_world(q)))
+        if distance > REACHED:
+            raise GoalError(
+                f"goal {_text(point)} m is out of reach of '{self.arm.name}': nearest posture is {distance:.3f} m away",
+                distance,
+            )
+        return q
+
+    def sample_goal(self, rng: np.random.Generator) -> Goal:
+        """A goal drawn uniformly from the reachable part of the box."""
+        for _ in range(1000):
+            try:
+                return self.goal(rng.uniform(self.box.goal_lower, self.box.goal_upper))
+            except GoalError:
+                continue
+        raise GoalError(f"no point of the goal box is within reach of '{self.arm.name}'", float("nan"))
+
+    def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
+        """The running node: cost of the file's head, forward dynamics, semi-implicit Euler step, torque bounds."""
+        state, w, nu = self._state, self.weights, self.nu
+        lower, upper = self.state_limits
+        residuals = {
+            "tool": (w.tool, None, crocoddyl.ResidualModelFrameTranslation(state, self.arm.tool_id, goal.tool, nu)),
+            "state": (
+                1.0,
+                crocoddyl.ActivationModelWeightedQuad(np.repeat([w.posture, w.velocity], DOF)),
+                crocoddyl.ResidualModelState(state, goal.x, nu),
+            ),
+            "torque": (w.torque, None, crocoddyl.ResidualModelControlGrav(state, nu)),
+            "limits": (
+                w.limits,
+                crocoddyl.ActivationModelQuadraticBarrier(crocoddyl.ActivationBounds(lower, upper)),
+                crocoddyl.ResidualModelState(state, nu),
+            ),
+        }
+        costs = crocoddyl.CostModelSum(state, nu)
+        for name, (weight, activation, residual) in residuals.items():
+            cost = (residual,) if activation is None else (activation, residual)
+            costs.addCost(name, crocoddyl.CostModelResidual(state, *cost), weight)
+        actuation = crocoddyl.ActuationModelFull(state)
+        dynamics = crocoddyl.DifferentialActionModelFreeFwdDynamics(state, actuation, costs)
+        node = crocoddyl.IntegratedActionModelEuler(dynamics, self.dt)
+        node.u_lb, node.u_ub = -self.arm.torque_limit, self.arm.torque_limit
+        return node
+
+    def retarget(self, model: crocoddyl.ActionModelAbstract, goal: Goal) -> None:
+        """Move a running node made by this task to another goal, in place."""
+        costs = model.differential.costs.costs
+        costs["tool"].cost.residual.reference = goal.tool
+        costs["state"].cost.residual.reference = goal.x
+
+
+def _text(point: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.3f}" for value in point) + ")"

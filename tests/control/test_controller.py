@@ -1,0 +1,150 @@
+"""Controller: the ladder from plan to HOLD, forced rung by rung, and the limits on every sample."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dvp_mpc.control.controller import Controller, ControllerSettings
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.control.supervisor import State, hold_torque, predict
+from dvp_mpc.errors import BadSetting, GoalError
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.task import sample_starts
+from dvp_mpc.value import GoalFrame, RiccatiValue
+
+GOAL = np.array([0.5, 0.1, 0.4])
+SETTINGS = ControllerSettings(MpcSettings(5), rate_hz=1000, plan_hz=200)
+
+
+@pytest.fixture()
+def controller(task: ReachTask) -> Controller:
+    return Controller(task, RiccatiValue(), GOAL, SETTINGS)
+
+
+@pytest.fixture()
+def state(task: ReachTask) -> np.ndarray:
+    return sample_starts(task, np.random.default_rng(5), 1)[0]
+
+
+def run(
+    task: ReachTask, controller: Controller, x: np.ndarray, steps: int, see: Callable[[int, np.ndarray], np.ndarray]
+):
+    """Close the loop on the model at 1 kHz; `see` is what the controller is told. Yields state, torque and mode."""
+    for k in range(steps):
+        seen = see(k, x)
+        torque = controller.step(k * 1e-3, seen[:7], seen[7:])
+        yield x, torque, controller.state
+        x = np.concatenate(predict(task.arm, x[:7], x[7:], torque, 1e-3))
+
+
+def truth(k: int, x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def test_reaches_the_goal_within_all_limits(task: ReachTask, controller: Controller, state: np.ndarray) -> None:
+    states, torques, modes = zip(*run(task, controller, state, 4000, truth), strict=True)
+    assert np.linalg.norm(task.tool(states[-1]) - GOAL) < 2e-3
+    assert set(modes) == {State.TRACKING}
+    assert (np.abs(torques) <= task.arm.torque_limit).all()
+    assert (np.abs(np.diff(torques, axis=0)) <= 1.0 + 1e-9).all()
+    assert controller.statistics.solves == 800
+    assert controller.statistics.solve_ms()["p50"] > 0
+
+
+def test_three_lost_states_are_bridged_and_a_dead_stream_ends_in_hold(
+    task: ReachTask, controller: Controller, state: np.ndarray
+) -> None:
+    lost = np.full(14, np.nan)
+
+    def see(k: int, x: np.ndarray) -> np.ndarray:
+        return lost if 100 <= k < 103 or k >= 300 else x
+
+    states, torques, modes = zip(*run(task, controller, state, 1000, see), strict=True)
+    assert set(modes[:100]) == {State.TRACKING}
+    assert set(modes[100:103]) == {State.DEGRADED}
+    assert set(modes[103:300]) == {State.TRACKING}
+    assert set(modes[300:310]) == {State.DEGRADED}  # the last plan, made at 298, serves for 15 ms
+    assert set(modes[321:]) == {State.HOLD}
+    assert np.isfinite(torques).all()
+    assert (np.abs(np.diff(torques, axis=0)) <= 1.0 + 1e-9).all()
+    # Blind from 0.3 s on, the arm is at rest half a second later: HOLD brakes along its own prediction.
+    assert np.abs(states[800][7:]).max() < 0.05
+    assert controller.statistics.refused["not finite"] == 3 + 700
+
+
+def test_time_that_stands_still_is_no_fresh_state(controller: Controller, state: np.ndarray) -> None:
+    for _ in range(30):
+        controller.step(1.0, state[:7], state[7:])
+    assert controller.state is State.HOLD
+    assert controller.statistics.refused["time does not advance"] == 29
+
+
+class Switchable:
+    """The Riccati value until it is broken."""
+
+    broken = False
+
+    def at(self, frame: GoalFrame) -> "Switchable":
+        self._sound = RiccatiValue().at(frame)
+        return self
+
+    def cost(self, x: np.ndarray, t: np.ndarray) -> float:
+        return float("nan") if self.broken else self._sound.cost(x, t)
+
+    def derivatives(self, x: np.ndarray, t: np.ndarray, Jt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Vx, Vxx = self._sound.derivatives(x, t, Jt)
+        return (Vx * np.nan, Vxx * np.nan) if self.broken else (Vx, Vxx)
+
+
+def test_failing_solver_falls_back_to_the_last_plan_then_holds_then_recovers(
+    task: ReachTask, state: np.ndarray
+) -> None:
+    value = Switchable()
+    controller = Controller(task, value, GOAL, SETTINGS)
+    modes = []
+    for k, (_, torque, mode) in enumerate(run(task, controller, state, 400, truth)):
+        value.broken = 99 <= k < 199
+        modes.append(mode)
+        assert np.isfinite(torque).all()
+    assert set(modes[:100]) == {State.TRACKING}
+    assert set(modes[100:110]) == {State.DEGRADED}  # plans at 100 and 105 fail; that of 95 serves until 110
+    assert set(modes[111:200]) == {State.HOLD}
+    assert set(modes[201:]) == {State.TRACKING}
+    assert sum(controller.statistics.rejected.values()) == 20
+
+
+def test_without_any_state_it_asks_for_nothing(task: ReachTask, controller: Controller) -> None:
+    np.testing.assert_array_equal(controller.step(0.0, np.full(7, np.nan), np.zeros(7)), np.zeros(7))
+    assert controller.state is State.HOLD
+
+
+def test_first_torque_starts_from_what_carries_the_arm(
+    task: ReachTask, controller: Controller, state: np.ndarray
+) -> None:
+    q, v = state[:7], np.zeros(7)
+    first = controller.step(0.0, q, v)
+    assert (np.abs(first - hold_torque(task.arm, q, v)) <= 1.0 + 1e-9).all()
+
+
+def test_goal_changes_at_run_time_and_a_bad_one_changes_nothing(
+    task: ReachTask, controller: Controller, state: np.ndarray
+) -> None:
+    list(run(task, controller, state, 50, truth))
+    with pytest.raises(GoalError, match="outside the trained box"):
+        controller.set_goal(np.array([2.0, 0.0, 0.4]))
+    with pytest.raises(GoalError, match="finite"):
+        controller.set_goal(np.array([np.nan, 0.0, 0.4]))
+    np.testing.assert_allclose(controller.goal_in_world, GOAL, atol=1e-6)
+    other = np.array([0.4, -0.2, 0.6])
+    fresh = Controller(task, RiccatiValue(), GOAL, SETTINGS)
+    fresh.set_goal(other)
+    states = [x for x, _, _ in run(task, fresh, state, 4000, truth)]
+    assert np.linalg.norm(task.tool(states[-1]) - other) < 2e-3
+
+
+def test_rates_are_refused_by_name() -> None:
+    with pytest.raises(BadSetting, match="plan_hz = 300"):
+        ControllerSettings(rate_hz=1000, plan_hz=300)
+    with pytest.raises(BadSetting, match="rate_hz = 0"):
+        ControllerSettings(rate_hz=0)

@@ -1,0 +1,106 @@
+"""MPC: warm starts, feedback between solves, a goal that moves, and solves that must not be used."""
+
+import numpy as np
+import pytest
+
+from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
+from dvp_mpc.errors import BadSetting
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve
+from dvp_mpc.problem.task import Goal, sample_starts
+from dvp_mpc.value import RiccatiValue
+
+
+@pytest.fixture()
+def x0(task: ReachTask) -> np.ndarray:
+    return sample_starts(task, np.random.default_rng(3), 1)[0]
+
+
+def test_first_plan_is_the_solution_of_the_short_problem(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    plan = MPC(task, goal, RiccatiValue(), MpcSettings(5)).plan(x0, 0.0)
+    solver = make_solver(build_problem(task, goal, x0, 5, RiccatiValue()))
+    assert solve(solver, *quasi_static_guess(solver.problem, goal.u), iterations=100) is Status.CONVERGED
+    assert plan.status is Status.CONVERGED
+    np.testing.assert_allclose(plan.solution.us, np.array(solver.us.tolist()), atol=1e-6)  # th_stop leaves this much
+
+
+def test_one_iteration_per_tick_tracks_the_converged_loop(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    """The scheme lives on this: one Newton step per tick, warm-started, is as good as solving to convergence."""
+    plant = task.running_model(goal)
+    data = plant.createData()
+
+    def loop(iterations: int) -> float:
+        mpc, x, cost = MPC(task, goal, RiccatiValue(), MpcSettings(10, iterations)), x0, 0.0
+        for _ in range(100):
+            plan = mpc.plan(x, task.dt)
+            assert plan.status.usable
+            plant.calc(data, x, plan.torque(0.0, x))
+            x, cost = np.array(data.xnext), cost + data.cost
+        return cost
+
+    assert loop(1) == pytest.approx(loop(30), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_warm_start_may_be_read_between_nodes(task: ReachTask, goal: Goal, x0: np.ndarray, share: float) -> None:
+    """Plans at four times the node rate: the shift is a fraction of a node, and one iteration is still nearly enough."""
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(10))
+    first = mpc.plan(x0, 0.0)
+    elapsed = share * task.dt
+    x = first.reference(elapsed)
+    quick = mpc.plan(x, elapsed)
+    exact = MPC(task, goal, RiccatiValue(), MpcSettings(10)).plan(x, 0.0)
+    step = np.abs(exact.solution.us[0] - first.solution.us[0]).max()
+    assert np.abs(quick.solution.us[0] - exact.solution.us[0]).max() < 0.1 * max(step, 1e-3)
+
+
+def test_torque_between_solves_is_the_planned_one_plus_feedback() -> None:
+    xs, us = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 3.0]]), np.array([[1.0], [5.0]])
+    gains = np.array([[[1.0, 0.0]], [[0.0, 2.0]]])
+    plan = Plan(Trajectory(xs, us, gains, 0.0, Status.CONVERGED, 1), dt=0.01)
+    np.testing.assert_allclose(plan.reference(0.005), [0.5, 1.0])
+    np.testing.assert_allclose(plan.reference(0.015), [2.0, 2.5])
+    np.testing.assert_allclose(plan.torque(0.0, np.array([0.5, 7.0])), [1.0 - 0.5])
+    np.testing.assert_allclose(plan.torque(0.01, np.array([1.0, 2.5])), [5.0 - 2 * 0.5])
+    np.testing.assert_allclose(plan.torque(9.0, xs[2]), [5.0])  # beyond the horizon the last node holds
+
+
+def test_retargeting_gives_the_plan_of_a_fresh_controller(task: ReachTask, goals: list[Goal], x0: np.ndarray) -> None:
+    moved = MPC(task, goals[0], RiccatiValue(), MpcSettings(5, iterations=60))
+    moved.plan(x0, 0.0)
+    moved.retarget(goals[1])
+    fresh = MPC(task, goals[1], RiccatiValue(), MpcSettings(5, iterations=60))
+    np.testing.assert_allclose(
+        moved.plan(x0, 0.0).solution.us, fresh.plan(x0, 0.0).solution.us, atol=2e-3
+    )  # N m, of 40
+
+
+def test_nan_state_gives_no_usable_plan_and_leaves_no_trace(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(5))
+    mpc.plan(x0, 0.0)
+    assert not mpc.plan(np.full(task.nx, np.nan), task.dt).status.usable
+    after = mpc.plan(x0, task.dt)
+    np.testing.assert_array_equal(
+        after.solution.us, MPC(task, goal, RiccatiValue(), MpcSettings(5)).plan(x0, 0.0).solution.us
+    )
+
+
+def test_broken_value_gives_no_usable_plan(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    class Broken:
+        def at(self, frame: object) -> "Broken":
+            return self
+
+        def cost(self, x: np.ndarray, t: np.ndarray) -> float:
+            return float("nan")
+
+        def derivatives(self, x: np.ndarray, t: np.ndarray, Jt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.full(14, np.nan), np.full((14, 14), np.nan)
+
+    assert not MPC(task, goal, Broken(), MpcSettings(3)).plan(x0, 0.0).status.usable
+
+
+@pytest.mark.parametrize("field", ["nodes", "iterations", "first_iterations"])
+def test_settings_are_refused_by_name(field: str) -> None:
+    with pytest.raises(BadSetting, match=f"{field} = -1"):
+        MpcSettings(**{field: -1})
