@@ -36,7 +36,7 @@ class Preset:
 PANDA_REACH = Preset("panda")
 
 PRESETS: dict[str, Preset] = {
-    # The shipped value: three iterations of 800 problems; 2500, 2500 and 5000 training steps.
+    # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
     "panda_reach": PANDA_REACH,
     # A minute, and a value good enough to see the arm reach.
     "panda_reach_quick": replace(

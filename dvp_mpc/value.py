@@ -11,7 +11,8 @@ Residual kind (paper, eq. 9), the one that controls:
 z_g is z at the goal, so r and with it V and V_x vanish there exactly. r1 starts as the Riccati solution, which is the truth
 near the goal; the network only learns what is missing. r2 holds the limit barrier, whose kink no smooth network fits.
 
-Feedforward kind (the paper's comparison): V = net(z) with the exact Hessian of the network, which may be indefinite.
+Feedforward kind (the paper's comparison): V = net(z) with the Hessian of the network, exact but for the curvature of the
+tool map t(x); it may be indefinite.
 """
 
 from collections.abc import Mapping

@@ -124,11 +124,11 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:  # the last two: bf16, float8
         raise ModelFileError(path, "file", f"not a safetensors file ({error})") from error
     try:
         card = json.loads(metadata["card"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ModelFileError(path, "card", "missing or not JSON") from error
     if not isinstance(card, dict):
         raise ModelFileError(path, "card", "not a JSON object")
@@ -158,7 +158,7 @@ def _layout(path: Path, fields: dict[str, Any]) -> Layout:
     try:
         layout = Layout(**{**fields, "hidden": tuple(fields["hidden"]), "kind": Kind(fields["kind"])})
         _ = layout.shapes  # sizes that are no numbers show here
-    except (TypeError, KeyError, ValueError, BadSetting) as error:
+    except (TypeError, KeyError, ValueError, OverflowError, BadSetting) as error:
         raise ModelFileError(path, "layout", f"not a layout ({error})") from error
     return layout
 
@@ -166,9 +166,10 @@ def _layout(path: Path, fields: dict[str, Any]) -> Layout:
 def _shapes(layout: Layout, tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that a file with this layout holds."""
     nx, nt, nc = layout.nx, layout.nt, layout.nc
-    n = max(tensors["golden.V"].size, 1) if "golden.V" in tensors else 1  # a value without golden outputs proves nothing
-    golden = {"goal_x": (nx,), "goal_tool": (nt,), "goal_context": (nc,), "goal_root": (nx, nx)}
-    golden |= {"x": (nx,), "t": (nt,), "Jt": (nt, nx), "V": (), "Vx": (nx,)}
+    # At least one: a value without golden outputs proves nothing.
+    n = max(tensors["golden.V"].size, 1) if "golden.V" in tensors else 1
+    golden = {"V": (), "Vx": (nx,), "x": (nx,), "t": (nt,), "Jt": (nt, nx)}
+    golden |= {"goal_x": (nx,), "goal_tool": (nt,), "goal_context": (nc,), "goal_root": (nx, nx)}
     shapes = {f"weights.{name}": shape for name, shape in layout.shapes.items()}
     shapes |= {"limits.lower": (nx,), "limits.upper": (nx,)}
     return shapes | {f"golden.{name}": (n, *shape) for name, shape in golden.items()}

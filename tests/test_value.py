@@ -140,9 +140,7 @@ def test_feedforward_kind_may_be_indefinite(task: ReachTask, goal: Goal, make_va
     assert np.linalg.eigvalsh(Vxx)[0] < 0
 
 
-def test_silent_network_leaves_the_riccati_value(
-    task: ReachTask, goal: Goal, value: Value, states: np.ndarray
-) -> None:
+def test_silent_network_leaves_the_riccati_value(task: ReachTask, goal: Goal, value: Value, states: np.ndarray) -> None:
     weights = dict(value.weights)
     weights |= {name: np.zeros_like(weights[name]) for name in ("S", "a", "W2")}
     silent, riccati = Value(value.layout, value.state_limits, weights).at(goal.frame), RiccatiValue().at(goal.frame)
@@ -177,7 +175,9 @@ def test_wrong_shape_is_refused_by_name(value: Value, name: str) -> None:
         replace(value, weights=weights)
 
 
-@pytest.mark.parametrize(("hidden", "nr", "field"), [((16,), 13, "residuals"), ((), 24, "hidden"), ((16, 0), 24, "hidden")])
+@pytest.mark.parametrize(
+    ("hidden", "nr", "field"), [((16,), 13, "residuals"), ((), 24, "hidden"), ((16, 0), 24, "hidden")]
+)
 def test_layout_that_cannot_work(hidden: tuple[int, ...], nr: int, field: str) -> None:
     with pytest.raises(BadSetting) as error:
         Layout(14, 3, 7, hidden, nr)

@@ -56,7 +56,7 @@ class Evaluate:
             "p95",
             "max",
             "diverged",
-            "tool mm median",
+            "tool mm",
             "max",
             "tick ms p50",
             "p99",

@@ -17,7 +17,8 @@ class Output:
 
     def __init__(self, json_only: bool):
         self.json_only = json_only
-        self._people = Console(stderr=json_only, quiet=json_only, highlight=False)
+        width = None if sys.stdout.isatty() else 120  # in a file or a pipe Rich would take 80 columns
+        self._people = Console(stderr=json_only, quiet=json_only, highlight=False, width=width)
 
     def __enter__(self) -> "Output":
         sys.stdout.flush()

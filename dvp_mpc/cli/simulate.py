@@ -115,6 +115,8 @@ class Simulate:
         return 0
 
     def _draw(self, task: ReachTask) -> tuple[np.ndarray, np.ndarray]:
+        if self.seed < 0:
+            raise BadSetting("seed", self.seed, "must not be negative")
         rng = np.random.default_rng([SIMULATION, self.seed])
         drawn, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
         if self.at_rest:

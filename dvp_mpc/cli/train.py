@@ -105,6 +105,9 @@ class _Watch:
         note = f"loss {row['loss']:.2e}, held out {row['validation']:.2e}"
         self._update(f"iteration {iteration}: training", int(row["step"]) + 1, steps, note)
 
+    def lost(self, chunks: int) -> None:
+        self._progress.print(f"a worker process died {chunks} times; what it was working on was done again")
+
     def row(self, row: Any) -> None:
         error, residual = row.policy_gradient_error, row.bellman_residual
         self._progress.print(f"iteration {row.iteration}: policy error {error:.2e}, Bellman residual {residual:.2e}")

@@ -141,9 +141,14 @@ class Controller:
 
     def _replan(self, now: float, x: np.ndarray) -> None:
         began = self._clock()
-        plan = self._mpc.plan(x, now - self._plan_time)
+        try:
+            plan = self._mpc.plan(x, now - self._plan_time)
+            reason = None if plan.status.usable else plan.status.name.lower()
+        except Exception as error:  # whatever a solver or a value throws, the arm still needs a torque
+            self._mpc.forget()
+            reason = type(error).__name__
         self.statistics.solved(self._clock() - began)
-        if plan.status.usable:
+        if reason is None:
             self._plan, self._plan_time = plan, now
         else:
-            self.statistics.rejected[plan.status.name.lower()] += 1
+            self.statistics.rejected[reason] += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.ocp import build_problem, retarget
 from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve, trajectory
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import ValueFunction
@@ -42,21 +42,14 @@ class Plan:
     def status(self) -> Status:
         return self.solution.status
 
-    def reference(self, age: float) -> np.ndarray:
-        """The planned state `age` seconds after the plan's start, between nodes by interpolation: (nx,)."""
-        k, share = self._node(age)
-        xs = self.solution.xs
-        return (1 - share) * xs[k] + share * xs[k + 1]
-
     def torque(self, age: float, x: np.ndarray) -> np.ndarray:
-        """u = u_k - K_k (x - x_ref) with the Riccati gain of the node that holds at `age` [s]: (nu,)."""
-        k, _ = self._node(age)
-        return self.solution.us[k] - self.solution.gains[k] @ (x - self.reference(age))
+        """u = u_k - K_k (x - x_k): the plan's policy, linearised at the node k that holds at `age` [s]: (nu,).
 
-    def _node(self, age: float) -> tuple[int, float]:
-        last = len(self.solution.us) - 1
-        k = min(max(int(age / self.dt + 1e-9), 0), last)
-        return k, min(max(age / self.dt - k, 0.0), 1.0)
+        Not about a reference that moves from x_k to x_{k+1}: the policy hardly depends on time, so the torque would be reset
+        at every new plan, and ripple at the plan rate under any push.
+        """
+        k = min(max(int(age / self.dt + 1e-9), 0), len(self.solution.us) - 1)
+        return self.solution.us[k] - self.solution.gains[k] @ (x - self.solution.xs[k])
 
 
 class MPC:
@@ -70,10 +63,12 @@ class MPC:
 
     def retarget(self, goal: Goal) -> None:
         """Aim at another goal from the next plan on; the warm start is kept."""
-        self.task.retarget(self._problem.runningModels[0], goal)
-        if hasattr(self._problem.terminalModel, "retarget"):
-            self._problem.terminalModel.retarget(goal)
+        retarget(self._problem, self.task, goal)
         self.goal = goal
+
+    def forget(self) -> None:
+        """Drop the warm start: the next plan begins afresh."""
+        self._last = None
 
     def plan(self, x: np.ndarray, elapsed: float) -> Plan:
         """Plan from state x: (nx,), `elapsed` seconds after the plan before.

@@ -74,7 +74,7 @@ def collect(
     sizes = [min(CHUNK, sampling.problems - start) for start in range(0, sampling.problems, CHUNK)]
     paths = [folder / f"chunk{k:04d}.npz" for k in range(len(sizes))]
     done = sum(size for size, path in zip(sizes, paths, strict=True) if path.exists())
-    rejected, lost, tries = 0, 0, 0
+    rejected, lost = 0, 0
     progress(done, sampling.problems, rejected)
     while todo := [k for k, path in enumerate(paths) if not path.exists()]:
         calls = (joblib.delayed(_numbered)(k, task, value, learned, sampling, [*seed, k], sizes[k]) for k in todo)
@@ -84,8 +84,8 @@ def collect(
                 done, rejected = done + sizes[k], rejected + bad
                 progress(done, sampling.problems, rejected)
         except TerminatedWorkerError as error:
-            lost, tries = lost + 1, tries + 1
-            if tries == TRIES:
+            lost += 1
+            if lost == TRIES:
                 raise RunFailed(f"a worker process died {TRIES} times while solving ({folder}): {error}") from error
     return _gather(paths, sampling, lost)
 

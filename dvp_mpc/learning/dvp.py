@@ -45,6 +45,7 @@ class Watch(Protocol):
     def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
     def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
     def row(self, row: Row) -> None: ...
+    def lost(self, chunks: int) -> None: ...
 
 
 def run(
@@ -80,6 +81,8 @@ def run(
             progress=partial(watch.labels, f"iteration {n}: problems"),
         )
         labels.append(data.labels)
+        if data.lost_chunks:
+            watch.lost(data.lost_chunks)
         solved = clock()
         if (finished := folder.fitted(n)) is not None:
             weights, row = finished

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import crocoddyl
 import numpy as np
-import scipy.linalg
 
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import GoalFrame
@@ -100,7 +99,7 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
         if free.any():
             chol = np.linalg.cholesky(Quu[before][np.ix_(free, free)])
             Fu = np.reshape(datas[int(before)].Fu, (task.nx, task.nu))  # flat when there is one control
-            C[free] = scipy.linalg.solve_triangular(chol, Fu[:, free].T, lower=True)
+            C[free] = np.linalg.solve(chol, Fu[:, free].T)
         for name, value in (("t", t), ("Jt", Jt), ("C", C)):
             rows[name].append(value)
     columns = {name: np.array(values) for name, values in rows.items()}

@@ -6,20 +6,37 @@ from enum import Enum
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.value import Kind
 
-LABEL_NODES = (0, 1, 2, 3, *range(5, 58, 3))  # dense where the loop acts, and the last 40 % are nearly the old value
+LABEL_NODES = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    11,
+    14,
+    18,
+    22,
+    27,
+    32,
+    38,
+    44,
+    50,
+)  # dense where errors are; the end is the old value
 
 
 @dataclass(frozen=True)
 class Starts:
     """Shares of the kinds of start; what is left of 1 is drawn from the trusted box."""
 
-    near: float = 0.25
+    near: float = 0.15
     """Near the goal: at a log-uniform 1-100 % of the box's half-widths."""
     wide: float = 0.15
     """From a box 1.35 times as wide, cut at the soft limits."""
     kicked: float = 0.10
     """After up to eight steps of a random constant control within its bounds, the last of which may leave the limits."""
-    loop: float = 0.5
+    loop: float = 0.25
     """Share of all the above that is moved on by 1-60 steps of the one-node controller with the value at hand, so that
     the value is taught where it would lead; only once there is a learned value."""
 
@@ -28,7 +45,7 @@ class Starts:
 class Sampling:
     """What to solve for one data set."""
 
-    problems: int = 800
+    problems: int = 1500
     """Number of optimal control problems, each with a start and a goal of its own."""
     horizon: int = 100
     """Nodes of each problem."""
@@ -129,8 +146,15 @@ class DvpSettings:
         for name in ("iterations", "validation"):
             if getattr(self, name) < 1:
                 raise BadSetting(name, getattr(self, name), "must be at least 1")
+        if self.seed < 0:
+            raise BadSetting("seed", self.seed, "must not be negative")
         for name in ("problems", "horizon"):
             if getattr(self.sampling, name) < 1:
                 raise BadSetting(f"sampling.{name}", getattr(self.sampling, name), "must be at least 1")
+        nodes, horizon = self.sampling.nodes, self.sampling.horizon
+        if not nodes or min(nodes) < 0 or max(nodes) > horizon:
+            raise BadSetting(
+                "sampling.nodes", nodes, f"must name at least one node, all from 0 to the horizon's {horizon}"
+            )
         if self.fit.steps < 1 or self.fit.batch < 1:
             raise BadSetting("fit", (self.fit.steps, self.fit.batch), "steps and batch must be at least 1")

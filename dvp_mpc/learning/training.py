@@ -11,9 +11,15 @@ A small spread-normalised gradient loss does not make a controller: it overlooks
 gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those.
 """
 
+import os
 from collections.abc import Callable
 
 import numpy as np
+
+# Before torch is loaded: its threads otherwise spin while they wait, and beside one other busy process on two cores a step
+# takes twenty times as long (measured: 714 ms against 33 ms).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 from pytorch_optimizer import SOAP
 

@@ -155,6 +155,7 @@ def load_arm(name: str, *, tool_frame: str | None = None, locked: Mapping[str, f
     if name in ARMS:
         description = ARMS[name]
     elif Path(name).suffix == ".urdf":
+        name = str(Path(name).resolve())  # the name enters the task's digest: one spelling for one file
         description = Description(source=name, tool_frame=tool_frame or "")
     else:
         raise UnknownChoice("arm", name, [*ARMS, "PATH.urdf"])

@@ -28,3 +28,10 @@ def build_problem(
     if problem.nthreads != 1:  # with a Python node it is 1 already, and setting it again prints a warning
         problem.nthreads = 1
     return problem
+
+
+def retarget(problem: crocoddyl.ShootingProblem, task: Task, goal: Goal) -> None:
+    """Move a problem made by build_problem to another goal, in place."""
+    task.retarget(problem.runningModels[0], goal)  # one node serves the whole horizon
+    if isinstance(problem.terminalModel, ValueNode):
+        problem.terminalModel.retarget(goal)

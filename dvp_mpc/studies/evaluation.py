@@ -178,6 +178,8 @@ def evaluate(
     for name, number in (("starts", starts), ("states", states), *(("nodes", n) for n in nodes)):
         if number < 1:
             raise BadSetting(name, number, "must be at least 1")
+    if seed < 0:
+        raise BadSetting("seed", seed, "must not be negative")
     outcomes = closed_loops(task, value, nodes, starts, seed, jobs, progress)
     seconds = tick_seconds(task, value, nodes, seed)
     rows = []

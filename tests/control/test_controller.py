@@ -17,12 +17,12 @@ GOAL = np.array([0.5, 0.1, 0.4])
 SETTINGS = ControllerSettings(MpcSettings(5), rate_hz=1000, plan_hz=200)
 
 
-@pytest.fixture()
+@pytest.fixture
 def controller(task: ReachTask) -> Controller:
     return Controller(task, RiccatiValue(), GOAL, SETTINGS)
 
 
-@pytest.fixture()
+@pytest.fixture
 def state(task: ReachTask) -> np.ndarray:
     return sample_starts(task, np.random.default_rng(5), 1)[0]
 
@@ -83,28 +83,31 @@ def test_time_that_stands_still_is_no_fresh_state(controller: Controller, state:
 class Switchable:
     """The Riccati value until it is broken."""
 
-    broken = False
+    broken = ""
 
     def at(self, frame: GoalFrame) -> "Switchable":
         self._sound = RiccatiValue().at(frame)
         return self
 
     def cost(self, x: np.ndarray, t: np.ndarray) -> float:
-        return float("nan") if self.broken else self._sound.cost(x, t)
+        return float("nan") if self.broken == "nan" else self._sound.cost(x, t)
 
     def derivatives(self, x: np.ndarray, t: np.ndarray, Jt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Vx, Vxx = self._sound.derivatives(x, t, Jt)
+        if self.broken == "raises":
+            raise RuntimeError("a value that fails")
         return (Vx * np.nan, Vxx * np.nan) if self.broken else (Vx, Vxx)
 
 
+@pytest.mark.parametrize("how", ["nan", "raises"])
 def test_failing_solver_falls_back_to_the_last_plan_then_holds_then_recovers(
-    task: ReachTask, state: np.ndarray
+    task: ReachTask, state: np.ndarray, how: str
 ) -> None:
     value = Switchable()
     controller = Controller(task, value, GOAL, SETTINGS)
     modes = []
     for k, (_, torque, mode) in enumerate(run(task, controller, state, 400, truth)):
-        value.broken = 99 <= k < 199
+        value.broken = how if 99 <= k < 199 else ""
         modes.append(mode)
         assert np.isfinite(torque).all()
     assert set(modes[:100]) == {State.TRACKING}

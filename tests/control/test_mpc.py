@@ -12,7 +12,7 @@ from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import RiccatiValue
 
 
-@pytest.fixture()
+@pytest.fixture
 def x0(task: ReachTask) -> np.ndarray:
     return sample_starts(task, np.random.default_rng(3), 1)[0]
 
@@ -48,22 +48,31 @@ def test_warm_start_may_be_read_between_nodes(task: ReachTask, goal: Goal, x0: n
     mpc = MPC(task, goal, RiccatiValue(), MpcSettings(10))
     first = mpc.plan(x0, 0.0)
     elapsed = share * task.dt
-    x = first.reference(elapsed)
+    x = (1 - share) * first.solution.xs[0] + share * first.solution.xs[1]
     quick = mpc.plan(x, elapsed)
     exact = MPC(task, goal, RiccatiValue(), MpcSettings(10)).plan(x, 0.0)
     step = np.abs(exact.solution.us[0] - first.solution.us[0]).max()
     assert np.abs(quick.solution.us[0] - exact.solution.us[0]).max() < 0.1 * max(step, 1e-3)
 
 
+def test_torque_does_not_jump_when_a_new_plan_comes(task: ReachTask, goal: Goal) -> None:
+    """Under a push the policy of one plan runs into that of the next; a reference in motion would be reset each time."""
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(10))
+    first = mpc.plan(goal.x + 0.02, 0.0)
+    push = np.concatenate([np.zeros(7), np.full(7, 0.02)])  # a speed that the plan knows nothing of
+    x = 0.5 * (first.solution.xs[0] + first.solution.xs[1]) + push
+    second = mpc.plan(x, task.dt / 2)
+    jump = np.abs(second.torque(0.0, x) - first.torque(task.dt / 2, x)).max()
+    assert jump < 0.2 * np.abs(first.solution.gains[0] @ push).max()
+
+
 def test_torque_between_solves_is_the_planned_one_plus_feedback() -> None:
     xs, us = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 3.0]]), np.array([[1.0], [5.0]])
     gains = np.array([[[1.0, 0.0]], [[0.0, 2.0]]])
     plan = Plan(Trajectory(xs, us, gains, 0.0, Status.CONVERGED, 1), dt=0.01)
-    np.testing.assert_allclose(plan.reference(0.005), [0.5, 1.0])
-    np.testing.assert_allclose(plan.reference(0.015), [2.0, 2.5])
     np.testing.assert_allclose(plan.torque(0.0, np.array([0.5, 7.0])), [1.0 - 0.5])
     np.testing.assert_allclose(plan.torque(0.01, np.array([1.0, 2.5])), [5.0 - 2 * 0.5])
-    np.testing.assert_allclose(plan.torque(9.0, xs[2]), [5.0])  # beyond the horizon the last node holds
+    np.testing.assert_allclose(plan.torque(9.0, np.array([9.0, 2.0])), [5.0])  # beyond the horizon the last node holds
 
 
 def test_retargeting_gives_the_plan_of_a_fresh_controller(task: ReachTask, goals: list[Goal], x0: np.ndarray) -> None:

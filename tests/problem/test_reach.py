@@ -135,6 +135,14 @@ def test_goal_posture(task: ReachTask, point: tuple[float, ...]) -> None:
     assert np.array_equal(q, task.goal_posture(wanted))
 
 
+@pytest.mark.parametrize(
+    "point", [(0.645, 0.385, 0.724), (0.663, -0.394, 0.739), (0.696, -0.4, 0.166), (0.696, -0.377, 0.707)]
+)
+def test_goal_posture_in_the_far_corners(task: ReachTask, point: tuple[float, ...]) -> None:
+    """Nearly stretched out, where whole steps home inside the null space circle for ever."""
+    assert task.arm.tool_in_world(task.goal_posture(np.array(point))) == pytest.approx(np.array(point), abs=1e-6)
+
+
 def test_goal_posture_is_continuous(task: ReachTask) -> None:
     """Along lines through the box in steps of 2 mm no joint jumps: a change of branch is of order 1 rad."""
     rng, steps = np.random.default_rng(4), 40
@@ -215,6 +223,15 @@ def changed(value: object) -> object:
     return tuple(1.01 * v for v in value) if isinstance(value, tuple) else 1.01 * value  # type: ignore[operator]
 
 
+def with_limit(arm: Arm, name: str) -> Arm:
+    model = arm.model.copy()
+    limit = getattr(model, name).copy()
+    limit[3] *= 1.01
+    setattr(model, name, limit)
+    return replace(arm, model=model)
+
+
+LIMITS = ("lowerPositionLimit", "upperPositionLimit", "upperVelocityLimit", "upperEffortLimit")
 CHANGES: dict[str, Callable[[ReachTask], ReachTask]] = {
     "dt": lambda t: replace(t, dt=0.011),
     "armature": lambda t: replace(t, arm=with_armature(t.arm, 6, 0.101)),
@@ -224,6 +241,8 @@ CHANGES: dict[str, Callable[[ReachTask], ReachTask]] = {
     "arm": lambda t: replace(t, arm=load_arm("xarm7")),
     "home": lambda t: replace(t, arm=replace(t.arm, home=t.arm.home + 0.01)),
 }
+for limit in LIMITS:
+    CHANGES[limit] = lambda t, limit=limit: replace(t, arm=with_limit(t.arm, limit))  # type: ignore[misc]
 for spec, holder in [(ReachWeights, "weights"), (ReachBox, "box")]:
     for item in fields(spec):
         CHANGES[f"{holder}.{item.name}"] = lambda t, holder=holder, name=item.name: replace(  # type: ignore[misc]

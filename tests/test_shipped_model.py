@@ -1,0 +1,93 @@
+"""The shipped value: sound, made by its own command, and as good as the README says. The bars are for unseen states."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dvp_mpc_sim.bullet import BulletPlant
+from dvp_mpc_sim.loop import simulate
+
+import dvp_mpc
+from dvp_mpc.control.controller import Controller, ControllerSettings
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.disturbance import parse_disturbance
+from dvp_mpc.models import load_model
+from dvp_mpc.presets import PANDA_REACH
+from dvp_mpc.problem.task import sample_starts
+from dvp_mpc.studies.evaluation import closed_loops, evaluate
+
+SEED = 555  # of no other study
+BARS = {1: (5e-3, 5e-2), 2: (2e-3, 1e-2), 5: (1e-3, 5e-3), 10: (1e-3, 3e-3)}  # nodes: median, p95 above the optimum
+
+
+def test_it_was_made_by_its_own_preset() -> None:
+    task, _, card = load_model("panda_reach")
+    assert task.digest == PANDA_REACH.task().digest
+    assert "train --preset panda_reach " in card["command"]
+    settings = PANDA_REACH.dvp
+    assert card["training"]["settings"]["sampling"]["problems"] == settings.sampling.problems
+    assert card["training"]["settings"]["fit"]["steps"] == settings.fit.steps
+
+
+def test_closed_loop_on_a_few_unseen_starts() -> None:
+    """Far too few for the medians of the README, enough to see a value that does not control."""
+    task, value, _ = load_model("panda_reach")
+    outcomes = closed_loops(task, value, (1, 10), starts=4, seed=SEED, jobs=2)
+    for n in (1, 10):
+        losses = np.array([case[n, "value"].suboptimality for case in outcomes])
+        baseline = np.array([case[n, "riccati"].suboptimality for case in outcomes])
+        assert (losses > -1e-4).all()  # below the optimum only by its tolerance
+        assert np.median(losses) < 5 * BARS[n][0]
+        assert np.median(losses) < np.median(baseline) / 5
+
+
+@pytest.mark.parametrize("nodes", [2, 10])
+def test_it_reaches_in_pybullet_through_a_blow(nodes: int) -> None:
+    task, value, _ = load_model("panda_reach")
+    rng = np.random.default_rng([SEED, nodes])
+    goal, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
+    controller = Controller(task, value, goal.tool, ControllerSettings(MpcSettings(nodes)))
+    blow = parse_disturbance("impulse:5@1.5/random", seed=SEED)
+    with BulletPlant(task.arm) as plant:
+        log = simulate(plant, controller, q0=x0[:7], v0=x0[7:], duration=4.0, goals=goal.tool, disturbances=[blow])
+    assert np.linalg.norm(log.impulse) == pytest.approx(5.0, rel=1e-6)
+    assert log.tool_error_final_m < 1e-3
+    assert log.torque_violations(task.arm) == log.rate_violations == 0
+
+
+def test_a_plain_wheel_carries_the_model_and_the_simulator(tmp_path: Path) -> None:
+    root = Path(dvp_mpc.__file__).parent.parent
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, root]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = "from dvp_mpc.models import find_model; import dvp_mpc_sim; print(find_model('panda_reach'), dvp_mpc_sim.__file__)"
+    # -I keeps the checkout off the path; the editable install's own hook would come after this entry.
+    path = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); "
+    found = subprocess.run([sys.executable, "-I", "-c", path + code], check=True, capture_output=True, text=True).stdout
+    model, package = found.split()
+    assert model == str(tmp_path / "site/dvp_mpc/models/panda_reach.safetensors")
+    assert package.startswith(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_bars_of_the_figures_table() -> None:
+    """100 unseen starts, all horizons: the closed-loop rows and the accuracy of the README's table."""
+    task, value, _ = load_model("panda_reach")
+    report = evaluate(task, value, (1, 2, 5, 10, 20), starts=100, seed=SEED)
+    rows = {(row["nodes"], row["terminal"]): row for row in report["rows"]}
+    for n, (median, p95) in BARS.items():
+        loss = rows[n, "value"]["suboptimality"]
+        assert rows[n, "value"]["diverged"] == 0
+        assert (loss["median"], loss["p95"]) < (median, p95)
+        assert loss["p95"] < p95
+    for n in (1, 2, 5, 10, 20):
+        assert rows[n, "value"]["suboptimality"]["median"] < rows[n, "riccati"]["suboptimality"]["median"] / 5
+    accuracy = report["value"]
+    assert accuracy["policy_gradient_error"] < 2e-4
+    assert accuracy["rel_error_median"] < 0.01
+    assert accuracy["gradient_error_median"] < 0.05
+    assert (accuracy["psd_share"], accuracy["goal_value"]) == (1.0, 0.0)
