@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: env
-	$(BIN)/dvp-mpc simulate --seed 4 --disturbance impulse:5@1.5 --film --out runs/demo
+	$(BIN)/dvp-mpc simulate --seed 39 --disturbance impulse:5@1.5 --film --out runs/demo
 
 test: env lint
 	$(BIN)/python -m pytest
@@ -33,7 +33,7 @@ studies: env
 # Every number of the README's figures table.
 figures: env
 	$(BIN)/dvp-mpc evaluate --nodes 1 2 5 10 20 --starts 100 --seed 2026
-	$(BIN)/python sim/twenty_seeds.py --nodes 10 2
+	$(BIN)/python sim/twenty_seeds.py --nodes 10 2 1
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

@@ -31,25 +31,25 @@ def find_model(name: str | Path) -> Path:
     raise ModelFileError(name, "file", f"no such file, and no shipped model; shipped: {', '.join(names) or 'none'}")
 
 
-def load_model(name: str | Path, arm: str | None = None, dt: float | None = None) -> tuple[ReachTask, Value, Card]:
+def load_model(name: str | Path, arm: str | None = None) -> tuple[ReachTask, Value, Card]:
     """A value with the task it was made for, rebuilt from its card and then checked against it.
 
-    arm and dt, where given, are what the caller has; a value made for another raises ValueMismatch.
+    arm, where given, is what the caller has; a value made for another raises ValueMismatch.
     """
     path = find_model(name)
     card = read_card(path)
-    task = _task(path, card, arm, dt)
+    task = _task(path, card, arm)
     value, card = load_value(path, task)
     return task, value, card
 
 
-def _task(path: Path, card: Card, arm: str | None, dt: float | None) -> ReachTask:
+def _task(path: Path, card: Card, arm: str | None) -> ReachTask:
     facts: dict[str, Any] = card["task"]
     try:
         weights = ReachWeights(**facts["weights"])
         sides: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["box"].items()}
         box = ReachBox(**sides)
-        name, frame, locked, own_dt = (
+        name, frame, locked, dt = (
             str(facts["arm"]),
             str(facts["tool_frame"]),
             dict(facts["locked"]),
@@ -58,4 +58,4 @@ def _task(path: Path, card: Card, arm: str | None, dt: float | None) -> ReachTas
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(path, "task", f"not a reaching task ({error})") from error
     found = load_arm(name, tool_frame=frame, locked=locked) if arm in (None, name) else load_arm(arm)
-    return ReachTask(found, weights, box, own_dt if dt is None else dt)
+    return ReachTask(found, weights, box, dt)

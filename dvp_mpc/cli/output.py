@@ -8,8 +8,24 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+
+
+class _Rate(ProgressColumn):
+    """Units done per second."""
+
+    def render(self, task: Task) -> str:
+        return "" if task.speed is None else f"{task.speed:.0f}/s"
 
 
 class Output:
@@ -53,11 +69,12 @@ class Output:
         self._people.print(table)
 
     def progress(self) -> Progress:
-        """A progress display with count, elapsed and remaining time, on standard error."""
+        """A progress display with count, rate, elapsed and remaining time, on standard error."""
         return Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Rate(),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),

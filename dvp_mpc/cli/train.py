@@ -68,7 +68,7 @@ class Train:
                 "settings": json.loads(json.dumps(asdict(self.settings.dvp))),
                 "iterations": len(run.rows),
                 "kept_iteration": run.best,
-                "seconds": round(seconds, 1),
+                "seconds": round(sum(row.seconds_labels + row.seconds_fit for row in run.rows), 1),
                 "threads": os.cpu_count(),
             },
             "versions": _versions(),

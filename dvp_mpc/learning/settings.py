@@ -66,7 +66,7 @@ class Loss(str, Enum):
 
 
 class Optimiser(str, Enum):
-    """SOAP is Adam in the eigenbasis of Shampoo's preconditioner; here it needs a third of Adam's steps."""
+    """SOAP is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., 2024, arXiv:2409.11321)."""
 
     SOAP = "soap"
     ADAM = "adam"

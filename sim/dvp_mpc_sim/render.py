@@ -32,7 +32,7 @@ PUSH_LENGTH = 0.008
 """Length of an arrow per force [m/N]."""
 PUSH_SHORTEST, PUSH_LONGEST = 0.09, 0.4
 """[m]"""
-YAW, PITCH, FIELD_OF_VIEW = 45.0, -18.0, 40.0
+YAW, PITCH, FIELD_OF_VIEW = 45.0, -18.0, 45.0
 """Camera [deg]: from the front, half way to the side to which pushes go unless told otherwise, a little from above."""
 UNDERGROUND = np.array([0.0, 0.0, -100.0])
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
