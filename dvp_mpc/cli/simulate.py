@@ -4,22 +4,28 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
+from rich.progress import Progress
 
 from dvp_mpc.cli.output import Output
 from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
-from dvp_mpc.disturbance import parse_disturbance
+from dvp_mpc.disturbance import ExternalWrench, parse_disturbance
 from dvp_mpc.errors import BadSetting, UnknownChoice, UsageError
 from dvp_mpc.files import whole_file, writable_folder
 from dvp_mpc.models import DEFAULT_MODEL, load_model
+from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.studies.plots import plot_log
 from dvp_mpc.value import RiccatiValue, Value, ValueFunction
+
+if TYPE_CHECKING:  # the command line must start without the extra 'sim'
+    from dvp_mpc_sim.bullet import BulletPlant
+    from dvp_mpc_sim.loop import Log
 
 SIMULATION = 301  # first word of the seed; training and evaluation have others
 TERMINALS = ("value", "riccati", "zero")
@@ -67,8 +73,6 @@ class Simulate:
         """Simulate, write, report."""
         try:
             from dvp_mpc_sim.bullet import BulletPlant
-            from dvp_mpc_sim.loop import simulate
-            from dvp_mpc_sim.render import write_film
         except ImportError as error:
             raise UsageError(f"simulation needs the extra 'sim' (pip install 'dvp-mpc[sim]'): {error}") from error
         task, value, _ = load_model(self.model, self.arm)
@@ -78,41 +82,45 @@ class Simulate:
         settings = ControllerSettings(MpcSettings(self.nodes), self.rate_hz, self.plan_hz)
         controller = Controller(task, self._terminal(value), goal, settings)
         pushes = [parse_disturbance(self.disturbance, seed=self.seed)] if self.disturbance else []
-        with BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant, output.progress() as progress:
-            bar = progress.add_task("simulating", total=round(self.duration / plant.dt), note="ms")
-            began = time.perf_counter()
-
-            def on_step(t: float) -> None:
-                if round(t / plant.dt) % 50 == 0:
-                    progress.update(bar, completed=round(t / plant.dt))
-                if self.gui:
-                    time.sleep(max(0.0, began + t - time.perf_counter()))
-
-            log = simulate(
-                plant,
-                controller,
-                q0=x0[:7],
-                v0=x0[7:],
-                duration=self.duration,
-                goals=goal,
-                disturbances=pushes,
-                frame_rate=20.0 if self.film else None,
-                on_step=on_step,
-            )
-        report = self._report(task, log, controller, goal, folder)
-        log.save(folder / "log.npz")
-        plot_log(log, task.arm, folder / "plot.png", self._title(task, goal))
         files = ["log.npz", "plot.png", "summary.json"]
-        if self.film:
-            write_film(folder / "film.gif", log)
-            files.append("film.gif")
-        with whole_file(folder / "summary.json") as part:
-            part.write_text(json.dumps(report, indent=1))
+        with BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant, output.progress() as progress:
+            log = self._close_loop(plant, controller, x0, goal, pushes, progress)
+            report = self._report(task, log, controller, goal, folder)
+            log.save(folder / "log.npz")
+            plot_log(log, task.arm, folder / "plot.png", self._title(task, goal))
+            with whole_file(folder / "summary.json") as part:
+                part.write_text(json.dumps(report, indent=1))
+            if self.film:
+                _draw_film(plant, log, pushes, folder / "film.gif", progress)
+                files.append("film.gif")
         output.report(report)
         output.table(self._title(task, goal), ("figure", "value"), _rows(report))
         for file in files:
             output.say(f"wrote {folder / file}")
         return 0
+
+    def _close_loop(
+        self,
+        plant: "BulletPlant",
+        controller: Controller,
+        x0: np.ndarray,
+        goal: np.ndarray,
+        pushes: list[ExternalWrench],
+        progress: Progress,
+    ) -> "Log":
+        from dvp_mpc_sim.loop import simulate
+
+        bar = progress.add_task("simulating", total=round(self.duration / plant.dt), note="ms")
+        began = time.perf_counter()
+
+        def on_step(t: float) -> None:
+            if round(t / plant.dt) % 50 == 49:
+                progress.update(bar, completed=round(t / plant.dt) + 1)
+            if self.gui:
+                time.sleep(max(0.0, began + t - time.perf_counter()))
+
+        start, length = {"q0": x0[:DOF], "v0": x0[DOF:]}, self.duration
+        return simulate(plant, controller, **start, duration=length, goals=goal, disturbances=pushes, on_step=on_step)
 
     def _draw(self, task: ReachTask) -> tuple[np.ndarray, np.ndarray]:
         if self.seed < 0:
@@ -137,7 +145,7 @@ class Simulate:
         return f"{task.arm.name} to ({place}) m, {self.nodes} nodes + {self.terminal}, seed {self.seed}{push}"
 
     def _report(
-        self, task: ReachTask, log: Any, controller: Controller, goal: np.ndarray, folder: Path
+        self, task: ReachTask, log: "Log", controller: Controller, goal: np.ndarray, folder: Path
     ) -> dict[str, Any]:
         statistics = controller.statistics
         return {
@@ -156,7 +164,7 @@ class Simulate:
         }
 
 
-def _cost(task: ReachTask, goal: np.ndarray, log: Any) -> float:
+def _cost(task: ReachTask, goal: np.ndarray, log: "Log") -> float:
     """The running cost of the task, summed over the log at the task's own time step."""
     model = task.running_model(task.goal(goal))
     data, total = model.createData(), 0.0
@@ -167,6 +175,17 @@ def _cost(task: ReachTask, goal: np.ndarray, log: Any) -> float:
         model.calc(data, np.concatenate([q, v]), torque)
         total += data.cost
     return total
+
+
+def _draw_film(plant: "BulletPlant", log: "Log", pushes: list[ExternalWrench], path: Path, progress: Progress) -> None:
+    from dvp_mpc_sim.film import film_pictures
+    from dvp_mpc_sim.render import write_gif
+
+    bar = progress.add_task("drawing", total=None, note="pictures")
+    pictures = film_pictures(
+        plant, log, pushes, on_picture=lambda done, of: progress.update(bar, completed=done, total=of)
+    )
+    write_gif(path, pictures, 20)
 
 
 def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -133,8 +133,7 @@ class BulletPlant:
             self._body, self._joints, p.TORQUE_CONTROL, forces=forces, physicsClientId=self._client
         )
         p.stepSimulation(physicsClientId=self._client)
-        if self._scene is not None:
-            self._scene.pushes = [(self.link_in_world(link), wrench[:3]) for link, wrench in wrenches]
+        self.show_pushes(wrenches)
 
     def gravity_torque(self, q: np.ndarray) -> np.ndarray:
         """Torque that holds posture q at rest, according to Bullet: (7,) [N m]."""
@@ -178,6 +177,11 @@ class BulletPlant:
         """Put the sphere that marks the goal (3,) [m] in the scene; without a scene this does nothing."""
         if self._scene is not None:
             self._scene.show_goal(goal_in_world)
+
+    def show_pushes(self, wrenches: Sequence[LinkWrench]) -> None:
+        """Put an arrow for each push in the scene; without a scene this does nothing."""
+        if self._scene is not None:
+            self._scene.pushes = [(self.link_in_world(link), wrench[:3]) for link, wrench in wrenches]
 
     def render(self, width: int = 480, height: int = 360, *, antialias: int = 2) -> np.ndarray:
         """Picture of the scene, drawn in software, so that no display is needed: (height, width, 3) uint8.

@@ -51,7 +51,6 @@ class Plant(Protocol):
     def step(self, torque: np.ndarray, wrenches: Sequence[tuple[str | None, np.ndarray]] = ()) -> None: ...
     def tool_in_world(self) -> np.ndarray: ...
     def show_goal(self, goal_in_world: np.ndarray) -> None: ...
-    def render(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +73,6 @@ class Log:
     """(n, 6) sum of the external wrenches, each taken about the origin of its own link [N, N m]"""
     control_period: float
     """Time between two calls of the controller [s]."""
-    frames: tuple[np.ndarray, ...] = ()
-    """Pictures (H, W, 3) uint8, if any were asked for; they are not saved with the log."""
-    frame_rows: tuple[int, ...] = ()
-    """The row that each picture shows."""
 
     @property
     def dt(self) -> float:
@@ -137,7 +132,7 @@ class Log:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write all but the pictures to an .npz file, whole or not at all."""
+        """Write the log to an .npz file, whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part, part.open("wb") as file:
@@ -154,7 +149,7 @@ class Log:
         return cls(**arrays | {"control_period": float(arrays["control_period"])})
 
 
-_SAVED = tuple(field.name for field in fields(Log) if not field.name.startswith("frame"))
+_SAVED = tuple(field.name for field in fields(Log))
 
 
 def _rows(violated: np.ndarray) -> int:
@@ -170,13 +165,12 @@ def simulate(
     duration: float,
     goals: np.ndarray | Mapping[float, np.ndarray],
     disturbances: Sequence[ExternalWrench] = (),
-    frame_rate: float | None = None,
     on_step: Callable[[float], None] | None = None,
 ) -> Log:
     """Run the controller on the plant from (q0, v0) for `duration` [s] and record it.
 
-    goals is one goal (3,) [m] in the world, or goals by the time [s] from which they hold, the first at 0. frame_rate
-    [Hz] asks for pictures. on_step is called with t before each step: a place for a progress bar or a viewer's pace.
+    goals is one goal (3,) [m] in the world, or goals by the time [s] from which they hold, the first at 0. on_step
+    is called with t before each step: a place for a progress bar or a viewer's pace.
 
     Raises BadSetting when the controller's period is no multiple of the plant's step, and RunFailed, with the time,
     when the plant refuses a torque.
@@ -188,8 +182,6 @@ def simulate(
         raise BadSetting("duration", duration, f"must be at least two plant steps of {plant.dt:g} s")
     plant.reset(q0, v0)
     record: list[tuple[np.ndarray, ...]] = []
-    frames: list[np.ndarray] = []
-    frame_rows: list[int] = []
     for k in range(rows):
         t = k * plant.dt
         if on_step is not None:
@@ -208,12 +200,9 @@ def simulate(
             plant.step(torque, wrenches)
         except RunFailed as error:
             raise RunFailed(f"at {t:.3f} s: {error}") from error
-        if frame_rate is not None and t >= len(frames) / frame_rate - plant.dt / 2:
-            frames.append(plant.render())
-            frame_rows.append(k)
     t_rows = np.arange(rows) * plant.dt
     q, v, torque, tool, goal, wrench = (np.array(column) for column in zip(*record, strict=True))
-    return Log(t_rows, q, v, torque, tool, goal, wrench, hold * plant.dt, tuple(frames), tuple(frame_rows))
+    return Log(t_rows, q, v, torque, tool, goal, wrench, hold * plant.dt)
 
 
 def plant_steps_per_tick(rate_hz: float, dt: float) -> int:

@@ -12,9 +12,7 @@ import numpy as np
 import pybullet as p
 from PIL import Image, ImageDraw, ImageFont
 
-from dvp_mpc.errors import BadSetting
 from dvp_mpc.files import whole_file
-from dvp_mpc_sim.loop import Log
 
 Colour = tuple[float, float, float, float]
 
@@ -165,17 +163,6 @@ def caption(picture: np.ndarray, text: str) -> np.ndarray:
     font = ImageFont.load_default(size=max(10, height // 24))
     ImageDraw.Draw(image).text((height // 24, height - height // 24), text, fill=(40, 52, 64), font=font, anchor="lb")
     return np.asarray(image)
-
-
-def write_film(path: str | Path, log: Log) -> None:
-    """Write the pictures of a log as a GIF in real time, each with its time and tool error."""
-    if len(log.frames) < 2:
-        raise BadSetting("frames", len(log.frames), "a film needs a simulation with a frame rate")
-    error = 1e3 * log.tool_error()
-    texts = [f"{log.t[k]:4.2f} s    tool error {error[k]:.1f} mm" for k in log.frame_rows]
-    pictures = [caption(picture, text) for picture, text in zip(log.frames, texts, strict=True)]
-    rate_hz = (len(log.frame_rows) - 1) / (log.t[log.frame_rows[-1]] - log.t[log.frame_rows[0]])
-    write_gif(path, pictures, rate_hz)
 
 
 def write_png(path: str | Path, picture: np.ndarray) -> None:

@@ -15,8 +15,9 @@ from dvp_mpc.studies.plots import plot_log
 
 pytest.importorskip("pybullet")
 from dvp_mpc_sim.bullet import BulletPlant
+from dvp_mpc_sim.film import film_pictures
 from dvp_mpc_sim.loop import Log, plant_steps_per_tick, simulate
-from dvp_mpc_sim.render import write_film, write_png
+from dvp_mpc_sim.render import write_gif, write_png
 
 GOAL = np.array([0.5, 0.1, 0.4])
 
@@ -47,9 +48,6 @@ class PointMass:
 
     def show_goal(self, goal_in_world: np.ndarray) -> None:
         self.shown.append(goal_in_world)
-
-    def render(self) -> np.ndarray:
-        return np.zeros((4, 4, 3), dtype=np.uint8)
 
 
 class Scripted:
@@ -181,14 +179,12 @@ def test_settling_time(error: list[float], settled: float | None) -> None:
 
 
 def test_log_survives_the_disk(tmp_path: Path) -> None:
-    log = run(Scripted(torque=lambda t: np.full(7, t)), frame_rate=100)
+    log = run(Scripted(torque=lambda t: np.full(7, t)))
     path = tmp_path / "new" / "log.npz"
     log.save(path)
     again = Log.load(path)
     for name in ("t", "q", "v", "torque", "tool_in_world", "goal_in_world", "wrench_in_world", "control_period"):
         np.testing.assert_array_equal(getattr(again, name), getattr(log, name))
-    assert len(log.frames) == 5
-    assert again.frames == ()
     assert [file.name for file in path.parent.iterdir()] == ["log.npz"]
 
 
@@ -271,11 +267,15 @@ def test_film_picture_and_plot_are_written(tmp_path: Path) -> None:
     arm = load_arm("iiwa")
     push = ExternalWrench(Impulse((0, -5, 0), start=0.1))
     with BulletPlant(arm, visual=True) as plant:
-        controller = GravityCompensation(arm)
-        log = simulate(plant, controller, q0=arm.home, duration=0.3, goals=GOAL, disturbances=[push], frame_rate=20)
-    assert log.frame_rows == (0, 50, 100, 150, 200, 250)
-    write_film(tmp_path / "film.gif", log)
-    write_png(tmp_path / "picture.png", log.frames[0])
+        log = simulate(plant, GravityCompensation(arm), q0=arm.home, duration=0.3, goals=GOAL, disturbances=[push])
+        pictures = film_pictures(plant, log, [push])
+        unpushed = film_pictures(plant, log)
+        with pytest.raises(BadSetting, match="rate_hz = 0"):
+            film_pictures(plant, log, rate_hz=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(pictures, unpushed, strict=True)]
+    assert changed == [False, False, True, True, False, False]  # the arrow of the push, from 0.1 to 0.2 s
+    write_gif(tmp_path / "film.gif", pictures, 20)
+    write_png(tmp_path / "picture.png", pictures[0])
     plot_log(log, arm, tmp_path / "plot.png")
     plot_log(log, arm, tmp_path / "plot.svg", title="a push")
     with Image.open(tmp_path / "film.gif") as film:
@@ -283,13 +283,8 @@ def test_film_picture_and_plot_are_written(tmp_path: Path) -> None:
         assert film.info["duration"] == 50
         assert film.size == (480, 360)
     assert (tmp_path / "film.gif").stat().st_size < 300_000
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png")), log.frames[0])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png")), pictures[0])
     with Image.open(tmp_path / "plot.png") as plot:
         assert min(plot.size) > 600
         assert len(plot.getcolors(1 << 20) or []) > 50
     assert not list(tmp_path.glob("*.part"))
-
-
-def test_film_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="frame rate"):
-        write_film(tmp_path / "film.gif", made_log([0.0] * 3))
