@@ -55,7 +55,7 @@ PRESETS: dict[str, Preset] = {
         dvp=DvpSettings(
             iterations=2,
             sampling=replace(PANDA_REACH.dvp.sampling, problems=40, horizon=60),
-            fit=replace(PANDA_REACH.dvp.fit, steps=100, batch=256),
+            fit=replace(PANDA_REACH.dvp.fit, steps=100, batch=256, threads=1),
             last_fit=1.0,
             net=Net(hidden=(32, 32)),
             validation=8,

@@ -17,7 +17,7 @@ from dvp_mpc.disturbance import parse_disturbance
 from dvp_mpc.models import load_model
 from dvp_mpc.presets import PANDA_REACH
 from dvp_mpc.problem.task import sample_starts
-from dvp_mpc.studies.evaluation import closed_loops, evaluate
+from dvp_mpc.studies.evaluation import close_loop, closed_loops, evaluate, make_case
 
 SEED = 555  # of no other study
 BARS = {1: (5e-3, 5e-2), 2: (2e-3, 1e-2), 5: (1e-3, 5e-3), 10: (1e-3, 3e-3)}  # nodes: median, p95 above the optimum
@@ -42,6 +42,16 @@ def test_closed_loop_on_a_few_unseen_starts() -> None:
         assert (losses > -1e-4).all()  # below the optimum only by its tolerance
         assert np.median(losses) < 5 * BARS[n][0]
         assert np.median(losses) < np.median(baseline) / 5
+
+
+def test_a_second_step_is_taken_where_one_is_not_enough() -> None:
+    """The worst of a hundred starts: two joints run along their velocity limits, and the barrier's kink with the horizon."""
+    task, value, _ = load_model("panda_reach")
+    case = make_case(task, seed=2026, i=68)
+    one, two = (close_loop(task, case, value, MpcSettings(2, again_above=limit)) for limit in (np.inf, 0.02))
+    assert one.suboptimality > 0.02
+    assert two.suboptimality < 0.005
+    assert two.rejected == 0
 
 
 @pytest.mark.parametrize("nodes", [2, 10])

@@ -1,4 +1,4 @@
-"""MPC: one state -> one Plan, by one or two Newton steps on a short problem that ends in a value.
+"""MPC: one state -> one Plan, by one Newton step, or two where one is not enough, on a short problem that ends in a value.
 
 minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal),   x_0 = x,   warm-started from the plan before
 """
@@ -22,6 +22,9 @@ class MpcSettings:
     """Nodes of the horizon."""
     iterations: int = 1
     """Iterations per tick."""
+    again_above: float = 0.02
+    """Expected decrease of the cost by a tick's last iteration above which it takes one more. One step is enough except
+    along a limit, where the barrier's kink moves with the horizon: there a short horizon loses several percent."""
     first_iterations: int = 30
     """Iterations of a tick without a warm start."""
 
@@ -80,10 +83,16 @@ class MPC:
             guess, iterations = quasi_static_guess(self._problem, self.goal.u), self.settings.first_iterations
         else:
             guess, iterations = self._shifted(self._last, x, elapsed), self.settings.iterations
-        status = solve(self._solver, *guess, iterations=iterations)
-        solution = trajectory(self._solver, status)
+        solution = self._solve(*guess, iterations=iterations)
+        if solution.status is Status.OPEN_GAPS or self._solver.stop > self.settings.again_above:
+            closed = solution.status.usable
+            again = self._solve(list(solution.xs), list(solution.us), iterations=1, feasible=closed)
+            solution = again if again.status.usable else solution  # at a kink there may be nothing left to gain
         self._last = solution if solution.status.usable else None
         return Plan(solution, self.task.dt)
+
+    def _solve(self, xs: list, us: list, iterations: int, feasible: bool = False) -> Trajectory:
+        return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))
 
     def _shifted(self, last: Trajectory, x: np.ndarray, elapsed: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
         whole, share = divmod(elapsed / self.task.dt, 1.0)

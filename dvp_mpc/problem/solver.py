@@ -57,13 +57,14 @@ def make_solver(problem: crocoddyl.ShootingProblem, tolerance: float = 1e-7) -> 
     return solver
 
 
-def solve(solver: crocoddyl.SolverAbstract, xs: list, us: list, *, iterations: int) -> Status:
+def solve(solver: crocoddyl.SolverAbstract, xs: list, us: list, *, iterations: int, feasible: bool = False) -> Status:
     """Run the solver from a guess and judge the outcome; the result stays in the solver, see `trajectory`.
 
+    feasible says that xs is where us leads; only another solution may claim it, since the solver believes it.
     FDDP itself cannot be asked whether it worked: it returns its warm start without a word when the model gives NaN, and
     False in every ordinary one-iteration tick.
     """
-    converged = solver.solve(xs, us, iterations)
+    converged = solver.solve(xs, us, iterations, feasible)
     if not np.isfinite(solver.cost):
         return Status.NOT_FINITE
     if solver.iter < 1 and not converged:
