@@ -6,6 +6,17 @@ from collections.abc import Iterable
 class DvpError(Exception):
     """Base of every error that this package raises on purpose; its text is one line for a person."""
 
+    def __reduce__(
+        self,
+    ) -> tuple[object, ...]:  # by hand, since workers send errors home and __init__ takes other arguments
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[DvpError], args: tuple[object, ...], evidence: dict[str, object]) -> DvpError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(evidence)
+    return error
+
 
 class UsageError(DvpError):
     """The caller asked for something that cannot be done as asked; the command line exits with 2."""

@@ -14,6 +14,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = path.with_name(path.name + ".part")
     try:
         yield part
+        part.chmod(0o644)  # safetensors writes for the owner alone
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dvp_mpc.errors import ModelFileError
+from dvp_mpc.errors import BadSetting, ModelFileError
 from dvp_mpc.problem.arm import load_arm
 from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
 from dvp_mpc.value import Value
@@ -48,14 +48,12 @@ def _task(path: Path, card: Card, arm: str | None) -> ReachTask:
     try:
         weights = ReachWeights(**facts["weights"])
         sides: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["box"].items()}
-        box = ReachBox(**sides)
-        name, frame, locked, dt = (
-            str(facts["arm"]),
-            str(facts["tool_frame"]),
-            dict(facts["locked"]),
-            float(facts["dt"]),
+        own = arm is None or arm == facts["arm"]
+        found = (
+            load_arm(str(facts["arm"]), tool_frame=facts["tool_frame"], locked=facts["locked"])
+            if own
+            else load_arm(str(arm))
         )
-    except (KeyError, TypeError, ValueError) as error:
+        return ReachTask(found, weights, ReachBox(**sides), float(facts["dt"]))
+    except (KeyError, TypeError, ValueError, AttributeError, BadSetting) as error:
         raise ModelFileError(path, "task", f"not a reaching task ({error})") from error
-    found = load_arm(name, tool_frame=frame, locked=locked) if arm in (None, name) else load_arm(arm)
-    return ReachTask(found, weights, box, dt)

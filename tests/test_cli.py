@@ -51,6 +51,15 @@ def test_train_freeze_simulate(tiny: Path) -> None:
     assert report["cost"] < json.loads(zero.stdout)["cost"]
 
 
+@pytest.mark.parametrize("loss", ["SOBOLEV", "CLASSICAL"])
+def test_the_papers_plain_network_and_losses_train(tmp_path: Path, loss: str) -> None:
+    """Its Hessian is indefinite, and the labels of the second iteration inherit that."""
+    plain = ["--dvp.net.kind", "FEEDFORWARD", "--dvp.fit.loss", loss, "--dvp.first", "ZERO", "--json"]
+    done = call("train", *TINY, *plain, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["card"]["layout"]["kind"] == "feedforward"
+
+
 def test_evaluate_reports_every_column(tiny: Path) -> None:
     args = ["evaluate", "-m", "tiny.safetensors", "--nodes", "1", "3", "--starts", "2", "--states", "4", "--seed", "9"]
     done = call(*args, "--json", cwd=tiny)
@@ -98,6 +107,14 @@ def test_inspect_prints_the_card(tiny: Path) -> None:
         (["simulate", "-m", "tiny.safetensors", "--duration", "0"], ["duration"]),
         (["simulate", "-m", "tiny.safetensors", "--rate-hz", "300", "--plan-hz", "300"], ["rate_hz", "300"]),
         (["simulate", "-m", "tiny.safetensors", "--seed", "-1"], ["seed = -1"]),
+        (["simulate", "-m", "tiny.safetensors", "--duration", "nan"], ["duration = nan"]),
+        (["train", *TINY, "--weights.tool", "-5"], ["weights.tool = -5"]),
+        (["train", *TINY, "--box.speed", "-1"], ["box.speed = -1"]),
+        (["train", *TINY, "--box.goal-lower", "2", "2", "2"], ["box.goal_lower", "goal_upper"]),
+        (["train", *TINY, "--dvp.sampling.starts.near", "5"], ["starts.near = 5"]),
+        (["train", *TINY, "--dvp.fit.rate", "nan"], ["fit.rate = nan"]),
+        (["train", *TINY, "--dvp.net.residuals", "3", "--out", "narrow"], ["residuals"]),
+        (["train", *TINY, "--model", "."], ["is a folder"]),
         (["evaluate", "-m", "tiny.safetensors", "--starts", "0"], ["starts = 0"]),
         (["evaluate", "-m", "tiny.safetensors", "--nodes", "5", "-1"], ["nodes = -1"]),
         (["inspect", "nothing"], ["nothing", "shipped"]),
@@ -151,7 +168,7 @@ def test_interrupted_training_goes_on_and_ends_the_same(tiny: Path, tmp_path: Pa
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in errors
-    assert "Traceback (most recent call last):\n  File" not in errors.split("dvp-mpc: interrupted")[-1]
+    assert "Traceback" not in errors
     assert not list(tmp_path.rglob("*.part"))
     assert not (tmp_path / "again.safetensors").exists()
     stamp = first.stat().st_mtime_ns

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dvp-mpc: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("dvp-mpc: interrupted; a run in a folder goes on where it stopped when started again", file=sys.stderr)
+        print("dvp-mpc: interrupted; the same `train` command goes on where it stopped", file=sys.stderr)
         return 130
 
 

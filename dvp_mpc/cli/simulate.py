@@ -74,7 +74,7 @@ class Simulate:
         try:
             from dvp_mpc_sim.bullet import BulletPlant
         except ImportError as error:
-            raise UsageError(f"simulation needs the extra 'sim' (pip install 'dvp-mpc[sim]'): {error}") from error
+            raise UsageError(f"simulation needs the extra 'sim' (pip install '.[sim]'): {error}") from error
         task, value, _ = load_model(self.model, self.arm)
         x0, goal = self._draw(task)
         stem = f"{Path(self.model).stem}-nodes{self.nodes}-seed{self.seed}"
@@ -125,6 +125,8 @@ class Simulate:
     def _draw(self, task: ReachTask) -> tuple[np.ndarray, np.ndarray]:
         if self.seed < 0:
             raise BadSetting("seed", self.seed, "must not be negative")
+        if not 0 < self.duration < 1e5:
+            raise BadSetting("duration", self.duration, "must be positive [s]")
         rng = np.random.default_rng([SIMULATION, self.seed])
         drawn, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
         if self.at_rest:

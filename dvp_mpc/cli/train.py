@@ -49,12 +49,14 @@ class Train:
         try:
             from dvp_mpc.learning import dvp
         except ImportError as error:
-            raise UsageError(f"training needs the extra 'train' (pip install 'dvp-mpc[train]'): {error}") from error
+            raise UsageError(f"training needs the extra 'train' (pip install '.[train]'): {error}") from error
         from dvp_mpc.studies.training_plot import plot_training
 
         began = time.monotonic()
         task = self.settings.task()
         folder = self.out or Path("runs", "train", self.preset)
+        if self.model is not None and self.model.is_dir():
+            raise UsageError(f"--model {self.model} is a folder; name a file in it")
         path = self.model or folder / f"{self.preset}.safetensors"
         writable_folder(path.parent)
         with output.progress() as progress:
@@ -69,7 +71,7 @@ class Train:
                 "iterations": len(run.rows),
                 "kept_iteration": run.best,
                 "seconds": round(sum(row.seconds_labels + row.seconds_fit for row in run.rows), 1),
-                "threads": os.cpu_count(),
+                "cores": os.cpu_count(),
             },
             "versions": _versions(),
             "date": datetime.date.today().isoformat(),
@@ -105,8 +107,8 @@ class _Watch:
         note = f"loss {row['loss']:.2e}, held out {row['validation']:.2e}"
         self._update(f"iteration {iteration}: training", int(row["step"]) + 1, steps, note)
 
-    def lost(self, chunks: int) -> None:
-        self._progress.print(f"a worker process died {chunks} times; what it was working on was done again")
+    def died(self, workers: int) -> None:
+        print(f"dvp-mpc: {workers} worker processes died; their chunks were solved again", file=sys.stderr)
 
     def row(self, row: Any) -> None:
         error, residual = row.policy_gradient_error, row.bellman_residual

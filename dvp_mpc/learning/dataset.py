@@ -1,7 +1,8 @@
 """collect: sample problems, solve them in parallel, read their labels (paper, sec. III-A).
 
 The work is cut into chunks, each with a seed of its own and each written to disk as it is done. So a run can be stopped at
-any moment and resumed, gives the same labels with any number of processes, and loses at most one chunk to a dead worker.
+any moment and resumed, gives the same labels with any number of processes, and repeats at most one chunk per worker when
+one dies.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from dvp_mpc.problem.task import Task
 from dvp_mpc.value import ValueFunction
 
 CHUNK = 20  # problems; half a second of work, the most that a dead worker costs
-TRIES = 3  # times that a chunk may be lost with its worker before the run gives up
+TRIES = 3  # deaths of workers before the run gives up
 
 
 class Collected(NamedTuple):
@@ -32,7 +33,7 @@ class Collected(NamedTuple):
     labels: Labels
     problems: int
     rejected: int
-    lost_chunks: int
+    worker_deaths: int
 
 
 Progress = Callable[[int, int, int], None]  # problems done, of, rejected

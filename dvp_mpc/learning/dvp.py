@@ -45,7 +45,7 @@ class Watch(Protocol):
     def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
     def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
     def row(self, row: Row) -> None: ...
-    def lost(self, chunks: int) -> None: ...
+    def died(self, workers: int) -> None: ...
 
 
 def run(
@@ -57,14 +57,18 @@ def run(
     """
     folder = RunFolder(path, task.digest, settings)
     collected = partial(collect, task, jobs=settings.jobs)
-    truth = collected(
+    layout_of(task, settings.net)  # refuses a bad network before hours of solving
+    ground_truth = collected(
         RiccatiValue(),
         ground_truth_sampling(settings.validation),
         learned=False,
         seed=(VALIDATION, settings.seed),
         folder=folder.validation,
         progress=partial(watch.labels, "validation problems"),
-    ).labels
+    )
+    truth = ground_truth.labels
+    if ground_truth.worker_deaths:
+        watch.died(ground_truth.worker_deaths)
     value: Value | None = None
     labels: list[Labels] = []
     rows: list[Row] = []
@@ -81,8 +85,8 @@ def run(
             progress=partial(watch.labels, f"iteration {n}: problems"),
         )
         labels.append(data.labels)
-        if data.lost_chunks:
-            watch.lost(data.lost_chunks)
+        if data.worker_deaths:
+            watch.died(data.worker_deaths)
         solved = clock()
         if (finished := folder.fitted(n)) is not None:
             weights, row = finished
@@ -126,10 +130,10 @@ def layout_of(task: Task, net: Net) -> Layout:
 
 
 def bellman_residual(new: ValueFunction, old: ValueFunction | None, states: Labels) -> float:
-    """mean |V_new - V_old| / mean V_new over the states of a label set (paper, sec. IV-B)."""
+    """mean |V_new - V_old| / mean |V_new| over the states of a label set (paper, sec. IV-B)."""
     pairs = []
     for i in range(len(states)):
         frame, x, t = states.frame(i), states.x[i].astype(float), states.t[i].astype(float)
         pairs.append((new.at(frame).cost(x, t), old.at(frame).cost(x, t) if old else 0.0))
     V_new, V_old = np.array(pairs).T
-    return float(np.abs(V_new - V_old).mean() / V_new.mean())
+    return float(np.abs(V_new - V_old).mean() / np.abs(V_new).mean())

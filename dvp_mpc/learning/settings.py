@@ -40,6 +40,13 @@ class Starts:
     """Share of all the above that is moved on by 1-60 steps of the one-node controller with the value at hand, so that
     the value is taught where it would lead; only once there is a learned value."""
 
+    def __post_init__(self) -> None:
+        for name in ("near", "wide", "kicked", "loop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadSetting(f"starts.{name}", getattr(self, name), "must lie in [0, 1]")
+        if self.near + self.wide + self.kicked > 1:
+            raise BadSetting("starts.kicked", self.kicked, "near, wide and kicked must not exceed 1 together")
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -90,6 +97,14 @@ class Fit:
     """Values below this count as this when errors are made relative (w = V + floor)."""
     threads: int = 2
     """Torch threads."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "threads"):
+            if getattr(self, name) < 1:
+                raise BadSetting(f"fit.{name}", getattr(self, name), "must be at least 1")
+        for name in ("rate", "floor"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise BadSetting(f"fit.{name}", getattr(self, name), "must be positive")
 
 
 class First(str, Enum):
@@ -156,5 +171,7 @@ class DvpSettings:
             raise BadSetting(
                 "sampling.nodes", nodes, f"must name at least one node, all from 0 to the horizon's {horizon}"
             )
-        if self.fit.steps < 1 or self.fit.batch < 1:
-            raise BadSetting("fit", (self.fit.steps, self.fit.batch), "steps and batch must be at least 1")
+        if self.jobs == 0:
+            raise BadSetting("jobs", 0, "must be a number of processes, or -1 for one per core")
+        if not self.last_fit > 0:
+            raise BadSetting("last_fit", self.last_fit, "must be positive")

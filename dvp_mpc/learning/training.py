@@ -127,13 +127,22 @@ def _inputs(layout: Layout, labels: Labels, limits: tuple[np.ndarray, np.ndarray
     return z
 
 
+def _inverse_root(Vxx: np.ndarray) -> np.ndarray:
+    """K^-1 with K K' = V_xx (n, nx, nx), a little lifted."""
+    jitter = 1e-5 * np.maximum(np.einsum("nii->ni", Vxx), 1e-9)
+    try:
+        return np.linalg.inv(np.linalg.cholesky(Vxx + jitter[:, None, :] * np.eye(Vxx.shape[1])))
+    except np.linalg.LinAlgError:  # labels that end in a feedforward value, whose Hessian may be indefinite
+        values, vectors = np.linalg.eigh(Vxx)
+        floor = 1e-5 * np.maximum(values[:, -1:], 1e-9)
+        return vectors.transpose(0, 2, 1) / np.sqrt(np.maximum(values, floor))[:, :, None]
+
+
 def _tensors(value: Value, labels: Labels) -> dict[str, torch.Tensor]:
     layout, limits, g = value.layout, value.state_limits, labels.goal
     Vxx = labels.Vxx.astype(float)
     Vxx = (Vxx + Vxx.transpose(0, 2, 1)) / 2
-    n = Vxx.shape[1]
-    jitter = 1e-5 * np.maximum(np.einsum("nii->ni", Vxx), 1e-9)
-    K_inv = np.linalg.inv(np.linalg.cholesky(Vxx + jitter[:, None, :] * np.eye(n)))
+    K_inv = _inverse_root(Vxx)
     z = _inputs(layout, labels, limits)
     z_goal = np.zeros_like(z)
     z_goal[:, layout.blocks["context"]] = z[:, layout.blocks["context"]]

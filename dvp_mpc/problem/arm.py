@@ -4,6 +4,7 @@ An arm is a Pinocchio model with seven one-dof joints and the facts around it th
 locked, the armature, the tool frame and the home posture.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -59,8 +60,7 @@ ARMS: dict[str, Description] = {
 class Arm:
     """A torque-controlled arm with seven revolute joints.
 
-    `model` is shared and never changed after loading; the scratch data that Pinocchio needs is private to the object, so
-    one Arm serves one thread.
+    `model` is shared and never changed after loading; the scratch data that Pinocchio needs exists once per thread.
     """
 
     name: str
@@ -71,11 +71,18 @@ class Arm:
     locked: Mapping[str, float]
 
     def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k != "_data"}
+        return {k: v for k, v in self.__dict__.items() if k != "_scratch"}
 
     @cached_property
+    def _scratch(self) -> threading.local:
+        return threading.local()
+
+    @property
     def _data(self) -> pin.Data:
-        return self.model.createData()
+        data = getattr(self._scratch, "data", None)
+        if data is None:
+            data = self._scratch.data = self.model.createData()
+        return data
 
     @cached_property
     def tool_id(self) -> int:
@@ -212,6 +219,9 @@ def _require_arm(name: str, model: pin.Model) -> None:
         raise ArmError(f"arm '{name}': nq = {model.nq} but nv = {model.nv}; joints without limits: {', '.join(wide)}")
     if model.nv != DOF:
         raise ArmError(f"arm '{name}': {model.nv} joints ({', '.join(joints)}), needs {DOF}; lock the others")
+    straight = [j for j in joints if not model.joints[model.getJointId(j)].shortname().startswith("JointModelR")]
+    if straight:
+        raise ArmError(f"arm '{name}': not revolute: {', '.join(straight)}; lock them")
     for field, limit in [
         ("position limits", model.upperPositionLimit - model.lowerPositionLimit),
         ("velocity limit", model.upperVelocityLimit),

@@ -40,6 +40,16 @@ class ReachWeights:
     limit_margin: float = 0.02
     """Share of each limit kept free by the barrier [-]."""
 
+    def __post_init__(self) -> None:
+        for name in ("tool", "posture", "velocity", "torque", "limits"):
+            if not (getattr(self, name) >= 0 and np.isfinite(getattr(self, name))):
+                raise BadSetting(f"weights.{name}", getattr(self, name), "must not be negative")
+        for name in ("posture", "velocity", "torque"):  # without them the goal's Riccati equation has no solution
+            if getattr(self, name) == 0:
+                raise BadSetting(f"weights.{name}", 0, "must be positive")
+        if not 0 <= self.limit_margin < 1:
+            raise BadSetting("weights.limit_margin", self.limit_margin, "must lie in [0, 1)")
+
 
 @dataclass(frozen=True)
 class ReachBox:
@@ -55,6 +65,15 @@ class ReachBox:
     """Start speeds of every joint: plus or minus this [rad/s]."""
     margin: float = 0.03
     """Start postures keep this far from the joint limits [rad]."""
+
+    def __post_init__(self) -> None:
+        if not all(low < up for low, up in zip(self.goal_lower, self.goal_upper, strict=True)):
+            raise BadSetting("box.goal_lower", self.goal_lower, f"must lie below goal_upper = {self.goal_upper}")
+        if len(self.posture) != DOF or not all(half > 0 for half in self.posture):
+            raise BadSetting("box.posture", self.posture, f"needs {DOF} positive half-widths [rad]")
+        for name in ("speed", "margin"):
+            if not getattr(self, name) > 0:
+                raise BadSetting(f"box.{name}", getattr(self, name), "must be positive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +141,8 @@ class ReachTask:
         dynamics = np.concatenate(
             [self.arm.mass_matrix(q).ravel(), self.arm.nonlinear_effects(q, probe), self.arm.tool_in_world(q)]
         )
-        facts["dynamics"] = [f"{value:.6e}" for value in dynamics + 0.0]
+        dynamics[np.abs(dynamics) < 1e-9] = 0.0  # rounding noise, different on every machine
+        facts["dynamics"] = [f"{value:.6e}" for value in dynamics]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def tool(self, x: np.ndarray) -> np.ndarray:
@@ -148,7 +168,7 @@ class ReachTask:
             raise GoalError(f"goal {goal_in_world!r}: must be three finite coordinates [m]", float("nan"))
         lower, upper = np.array(self.box.goal_lower), np.array(self.box.goal_upper)
         outside = float(np.linalg.norm(point - np.clip(point, lower, upper)))
-        if outside > 0:
+        if outside > REACHED:  # so that a goal read back from its posture is still a goal
             raise GoalError(
                 f"goal {_text(point)} m is {outside:.3f} m outside the trained box {_text(lower)} to {_text(upper)} m",
                 outside,

@@ -30,7 +30,8 @@ from dvp_mpc.value import RiccatiValue, ValueFunction
 
 TICKS = 400
 TERMINALS = ("value", "riccati", "zero")
-EVALUATION = 201  # first word of every seed here; training has others, so no start or goal of training comes up again
+# First words of the seeds here; training has others, so no start or goal of training comes up again.
+EVALUATION, GROUND_TRUTH = 201, 202
 
 
 class Case(NamedTuple):
@@ -154,13 +155,13 @@ def held_out_states(task: Task, states: int, seed: int, jobs: int, progress: Pro
             RiccatiValue(),
             sampling,
             learned=False,
-            seed=(EVALUATION, seed),
+            seed=(GROUND_TRUTH, seed),
             folder=Path(folder),
             jobs=jobs,
             progress=lambda done, total, rejected: progress("ground truth", done, total),
         ).labels
     per_problem = len(LABEL_NODES)
-    picks = np.random.default_rng([EVALUATION, seed]).integers(per_problem, size=len(labels) // per_problem)
+    picks = np.random.default_rng([GROUND_TRUTH, seed]).integers(per_problem, size=len(labels) // per_problem)
     return labels.rows(np.arange(len(picks)) * per_problem + picks), labels.rows(np.arange(len(picks)) * per_problem)
 
 
@@ -178,6 +179,10 @@ def evaluate(
     for name, number in (("starts", starts), ("states", states), *(("nodes", n) for n in nodes)):
         if number < 1:
             raise BadSetting(name, number, "must be at least 1")
+    if not nodes:
+        raise BadSetting("nodes", nodes, "name at least one horizon")
+    if jobs == 0:
+        raise BadSetting("jobs", jobs, "must be a number of processes, or -1 for one per core")
     if seed < 0:
         raise BadSetting("seed", seed, "must not be negative")
     outcomes = closed_loops(task, value, nodes, starts, seed, jobs, progress)

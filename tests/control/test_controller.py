@@ -77,7 +77,57 @@ def test_time_that_stands_still_is_no_fresh_state(controller: Controller, state:
     for _ in range(30):
         controller.step(1.0, state[:7], state[7:])
     assert controller.state is State.HOLD
-    assert controller.statistics.refused["time does not advance"] == 29
+    assert controller.statistics.refused["time does not fit"] == 29
+
+
+@pytest.mark.parametrize("jump", [10.0, -5.0])
+def test_a_clock_step_is_held_through_on_measured_states_and_tracking_resumes(
+    task: ReachTask, controller: Controller, state: np.ndarray, jump: float
+) -> None:
+    """For good, not for one sample; the torque bias is there because a hold on predictions would run away with it."""
+    x, bias = state, np.full(7, 1.0)
+    modes = []
+    for k in range(1500):
+        torque = controller.step(k * 1e-3 + (jump if k >= 500 else 0.0), x[:7], x[7:])
+        modes.append(controller.state)
+        x = np.concatenate(predict(task.arm, x[:7], x[7:], torque + bias, 1e-3))
+        if 530 < k < 690:
+            assert controller.state is State.HOLD
+            assert np.abs(x[7:]).max() < 1.0  # HOLD lets the bias creep at M^-1 b 50 ms, 0.6 rad/s at the wrist
+    assert set(modes[720:]) == {State.TRACKING}
+
+
+def test_one_wild_stamp_costs_one_sample(controller: Controller, state: np.ndarray) -> None:
+    for k in range(100):
+        controller.step(k * 1e-3 + (10.0 if k == 50 else 0.0), state[:7], state[7:])
+    assert controller.state is State.TRACKING
+    assert controller.statistics.refused == {"time does not fit": 1}
+
+
+def test_absurd_first_state_gives_finite_torque(task: ReachTask, controller: Controller, state: np.ndarray) -> None:
+    v = np.zeros(7)
+    v[0] = 1e160
+    for k in range(10):
+        torque = controller.step(k * 1e-3, state[:7], v if k == 0 else state[7:])
+        assert np.isfinite(torque).all()
+
+
+@pytest.mark.parametrize("bad", [None, "now", np.zeros(3), [[1], [2, 3]], object()])
+def test_step_never_raises(controller: Controller, state: np.ndarray, bad: object) -> None:
+    controller.step(0.0, state[:7], state[7:])
+    for sample in ((bad, state[:7], state[7:]), (0.001, bad, state[7:]), (0.001, state[:7], bad)):
+        assert np.isfinite(controller.step(*sample)).all()  # type: ignore[arg-type]
+    assert controller.statistics.refused["shape"] >= 2
+
+
+def test_misses_are_counted_against_the_period(task: ReachTask, state: np.ndarray) -> None:
+    ticks = iter(np.arange(0, 1, 0.0004))  # every look at the clock is 0.4 ms after the one before
+    slow = Controller(task, RiccatiValue(), GOAL, SETTINGS, clock=lambda: float(next(ticks)))
+    for k in range(10):
+        slow.step(k * 1e-3, state[:7], state[7:])
+    # Four looks in a step that plans (1.2 ms), two in one that does not (0.4 ms); a plan every fifth step.
+    assert slow.statistics.misses == 2
+    assert slow.statistics.solve_ms() == pytest.approx({"p50": 0.4, "p99": 0.4, "max": 0.4})
 
 
 class Switchable:
@@ -134,6 +184,7 @@ def test_goal_changes_at_run_time_and_a_bad_one_changes_nothing(
     task: ReachTask, controller: Controller, state: np.ndarray
 ) -> None:
     list(run(task, controller, state, 50, truth))
+    controller.set_goal(controller.goal_in_world)  # what it says of itself, it takes
     with pytest.raises(GoalError, match="outside the trained box"):
         controller.set_goal(np.array([2.0, 0.0, 0.4]))
     with pytest.raises(GoalError, match="finite"):

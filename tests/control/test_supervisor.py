@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dvp_mpc.control.supervisor import HOLD_TIME, Limiter, Refusal, hold_torque, predict, refuse
+from dvp_mpc.control.supervisor import HOLD_TIME, RESYNC, Gate, Limiter, Refusal, hold_torque, predict
 from dvp_mpc.problem.arm import Arm
 
 LIMIT = np.array([87.0] * 4 + [12.0] * 3)
@@ -41,18 +41,59 @@ def test_hold_brakes_exponentially_and_then_carries_gravity(panda: Arm) -> None:
     np.testing.assert_allclose(hold_torque(panda, q, np.zeros(7)), panda.gravity_torque(q), atol=1e-12)
 
 
+HOME, REST = np.zeros(7), np.zeros(7)
+HOME[3], HOME[5] = -1.0, 1.0
+
+
 @pytest.mark.parametrize(
     ("t", "q", "v", "reason"),
     [
-        (1.0, np.zeros(6), np.zeros(7), Refusal.SHAPE),
-        (1.0, np.zeros(7), np.zeros((7, 1)), Refusal.SHAPE),
-        (1.0, np.full(7, np.nan), np.zeros(7), Refusal.NOT_FINITE),
-        (1.0, np.zeros(7), np.full(7, np.inf), Refusal.NOT_FINITE),
-        (np.nan, np.zeros(7), np.zeros(7), Refusal.NOT_FINITE),
-        (0.5, np.zeros(7), np.zeros(7), Refusal.TIME),
-        (0.4, np.zeros(7), np.zeros(7), Refusal.TIME),
-        (0.6, np.zeros(7), np.zeros(7), None),
+        (0.501, np.zeros(6), REST, Refusal.SHAPE),
+        (0.501, HOME, np.zeros((7, 1)), Refusal.SHAPE),
+        (None, HOME, REST, Refusal.SHAPE),
+        (0.501, ["a"] * 7, REST, Refusal.SHAPE),
+        (0.501, [[1], [2, 3]], REST, Refusal.SHAPE),
+        (0.501, np.full(7, np.nan), REST, Refusal.NOT_FINITE),
+        (0.501, HOME, np.full(7, np.inf), Refusal.NOT_FINITE),
+        (np.nan, HOME, REST, Refusal.NOT_FINITE),
+        (0.501, HOME + 100, REST, Refusal.RANGE),
+        (0.501, HOME, np.full(7, 1e160), Refusal.RANGE),
+        (0.5, HOME, REST, Refusal.TIME),
+        (0.4, HOME, REST, Refusal.TIME),
+        (10.5, HOME, REST, Refusal.TIME),
+        (0.501, HOME, REST, None),
+        (0.55, HOME, REST, None),
     ],
 )
-def test_gate(t: float, q: np.ndarray, v: np.ndarray, reason: Refusal | None) -> None:
-    assert refuse(t, q, v, 0.5) is reason
+def test_gate(panda: Arm, t: float, q: np.ndarray, v: np.ndarray, reason: Refusal | None) -> None:
+    gate = Gate(panda, 1e-3)
+    assert gate(0.5, HOME, REST).refusal is None
+    assert gate(t, q, v).refusal is reason
+
+
+def test_gate_reports_what_the_stamps_say_beyond_the_steps(panda: Arm) -> None:
+    gate = Gate(panda, 1e-3)
+    gate(0.5, HOME, REST)
+    assert gate(0.501, HOME, REST).late == pytest.approx(0, abs=1e-12)
+    assert gate(0.541, HOME, REST).late == pytest.approx(0.039)
+
+
+def test_gate_believes_posture_and_velocity_under_a_wrong_stamp_but_not_a_repeated_sample(panda: Arm) -> None:
+    gate = Gate(panda, 1e-3)
+    gate(0.5, HOME, REST)
+    assert gate(0.5, HOME, REST).x is None
+    np.testing.assert_array_equal(gate(7.0, HOME, REST).x, np.concatenate([HOME, REST]))
+
+
+@pytest.mark.parametrize("step", [-5.0, 5.0, 3600.0, -3600.0])
+def test_gate_takes_over_another_time_base_after_a_while_and_forgets_a_single_wild_stamp(
+    panda: Arm, step: float
+) -> None:
+    gate = Gate(panda, 1e-3)
+    for k in range(100):
+        assert gate(k * 1e-3, HOME, REST).refusal is None
+    assert gate(0.1 + step, HOME, REST).refusal is Refusal.TIME
+    assert gate(0.101, HOME, REST).refusal is None
+    refusals = [gate(0.102 + step + k * 1e-3, HOME, REST).refusal for k in range(400)]
+    assert set(refusals[: round(RESYNC / 1e-3) - 1]) == {Refusal.TIME}
+    assert set(refusals[round(RESYNC / 1e-3) :]) == {None}

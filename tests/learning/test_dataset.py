@@ -121,7 +121,7 @@ def test_killed_worker_loses_nothing(linear: LinearTask, gather: Collect, tmp_pa
     found = gather(dying(linear, tmp_path, 1), folder=tmp_path / "killed", jobs=2)
     assert (tmp_path / "death0").exists()
     assert same(whole.labels, found.labels)
-    assert found.lost_chunks == 1
+    assert found.worker_deaths == 1
     assert found.rejected == 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from dvp_mpc.errors import BadSetting, UsageError
 from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.run_folder import Row
-from dvp_mpc.learning.settings import DvpSettings, First, Fit, Net, Sampling
+from dvp_mpc.learning.settings import DvpSettings, First, Fit, Net, Sampling, Starts
 from dvp_mpc.problem.systems import LinearTask
 from dvp_mpc.value import RiccatiValue
 
@@ -37,7 +37,7 @@ class Quiet:
         if self.stop("step", iteration):
             raise KeyboardInterrupt
 
-    def lost(self, chunks: int) -> None: ...
+    def died(self, workers: int) -> None: ...
 
     def row(self, row: Row) -> None:
         self.rows.append(row)
@@ -226,11 +226,29 @@ def test_bellman_residual_of_known_values(linear: LinearTask, tmp_path: Path) ->
         ({"sampling": Sampling(horizon=10, nodes=(0, 11))}, "sampling.nodes"),
         ({"sampling": Sampling(nodes=())}, "sampling.nodes"),
         ({"sampling": Sampling(nodes=(-1, 3))}, "sampling.nodes"),
-        ({"fit": Fit(steps=0)}, "fit"),
-        ({"fit": Fit(batch=0)}, "fit"),
+        ({"jobs": 0}, "jobs"),
+        ({"last_fit": 0.0}, "last_fit"),
     ],
 )
 def test_settings_that_cannot_work(change: dict[str, object], field: str) -> None:
     with pytest.raises(BadSetting) as error:
         replace(DvpSettings(), **change)  # type: ignore[arg-type]
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "field"),
+    [
+        (Fit, {"steps": 0}, "fit.steps"),
+        (Fit, {"batch": 0}, "fit.batch"),
+        (Fit, {"threads": 0}, "fit.threads"),
+        (Fit, {"rate": float("nan")}, "fit.rate"),
+        (Fit, {"floor": -1.0}, "fit.floor"),
+        (Starts, {"near": 5.0}, "starts.near"),
+        (Starts, {"near": 0.6, "wide": 0.6}, "starts.kicked"),
+    ],
+)
+def test_numbers_out_of_range(kind: type, change: dict[str, float], field: str) -> None:
+    with pytest.raises(BadSetting) as error:
+        kind(**change)
     assert error.value.field == field

@@ -1,6 +1,7 @@
 """Arms: what is read from a robot description, and what is refused."""
 
 import pickle
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,3 +194,13 @@ def test_pickling(panda: Arm) -> None:
     assert np.array_equal(twin.mass_matrix(panda.home), panda.mass_matrix(panda.home))
     assert np.array_equal(twin.tool_in_world(panda.home), panda.tool_in_world(panda.home))
     assert twin.locked == panda.locked
+
+
+def test_sliding_joint_is_refused(tmp_path: Path) -> None:
+    """Seven joints, one of them prismatic: every number for it would be in the wrong unit."""
+    tree = ET.parse(load_arm("xarm7").urdf)
+    next(joint for joint in tree.getroot().findall("joint") if joint.get("name") == "joint4").set("type", "prismatic")
+    urdf = tmp_path / "slider.urdf"
+    tree.write(urdf)
+    with pytest.raises(ArmError, match="not revolute: joint4"):
+        load_arm(str(urdf), tool_frame="link_eef")

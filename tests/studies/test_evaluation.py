@@ -1,0 +1,66 @@
+"""evaluate, where the answer is known: the linear problem, whose exact value is the Riccati one."""
+
+import numpy as np
+import pytest
+
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.errors import BadSetting
+from dvp_mpc.problem.systems import LinearTask
+from dvp_mpc.studies.evaluation import EVALUATION, _spread, close_loop, closed_loops, evaluate, make_case
+from dvp_mpc.value import GoalFrame, RiccatiValue
+
+
+class Repelling:
+    """A terminal cost that is least far away: it drives the state off."""
+
+    def at(self, goal: GoalFrame) -> "Repelling":
+        return self
+
+    def cost(self, x: np.ndarray, t: np.ndarray) -> float:
+        return float(1e4 - 50 * x @ x)
+
+    def derivatives(self, x: np.ndarray, t: np.ndarray, Jt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return -100 * x, 1e-6 * np.eye(len(x))
+
+
+def test_exact_value_loses_nothing_and_zero_terminal_does(linear: LinearTask) -> None:
+    for outcomes in closed_loops(linear, RiccatiValue(), (1, 3), starts=3, seed=4, jobs=1):
+        for n in (1, 3):
+            assert outcomes[n, "value"].suboptimality == pytest.approx(0, abs=1e-9)
+            assert outcomes[n, "value"].suboptimality == outcomes[n, "riccati"].suboptimality
+            assert outcomes[n, "zero"].suboptimality > 0.1
+
+
+def test_optimum_is_the_infinite_horizon_one(linear: LinearTask) -> None:
+    case = make_case(linear, 4, 0)
+    exact = RiccatiValue().at(case.goal.frame).cost(case.x0, np.zeros(0))
+    assert case.optimum == pytest.approx(exact, rel=1e-9)
+
+
+def test_a_diverged_start_counts_as_infinite_and_is_never_dropped(linear: LinearTask) -> None:
+    outcome = close_loop(linear, make_case(linear, 4, 0), Repelling(), MpcSettings(1))
+    assert outcome.suboptimality == np.inf
+    report = evaluate(linear, Repelling(), (1,), starts=2, seed=4, states=2, jobs=1)
+    row = next(row for row in report["rows"] if row["terminal"] == "value")
+    assert row["diverged"] == 2
+    assert row["suboptimality"] == {"median": None, "p95": None, "max": None}
+
+
+def test_percentiles_lean_to_the_bad_side() -> None:
+    assert _spread(np.array([0.0, 1.0, 2.0, np.inf]), median=50, p95=95) == {"median": 2.0, "p95": None}
+
+
+def test_seeds_of_evaluation_are_none_of_training() -> None:
+    dvp = pytest.importorskip("dvp_mpc.learning.dvp")
+    assert EVALUATION not in (dvp.TRAINING, dvp.VALIDATION, dvp.FITTING)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "starts", "states", "jobs", "field"),
+    [((), 1, 1, 1, "nodes"), ((0,), 1, 1, 1, "nodes"), ((1,), 0, 1, 1, "starts"), ((1,), 1, 1, 0, "jobs")],
+)
+def test_settings_are_refused_by_name(
+    linear: LinearTask, nodes: tuple[int, ...], starts: int, states: int, jobs: int, field: str
+) -> None:
+    with pytest.raises(BadSetting, match=field):
+        evaluate(linear, RiccatiValue(), nodes, starts, 0, states, jobs)
