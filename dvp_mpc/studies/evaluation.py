@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dvp_mpc.control.mpc import MPC, MpcSettings
 from dvp_mpc.control.statistics import percentiles_ms
@@ -101,9 +102,12 @@ def closed_loops(
     with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
         calls = (joblib.delayed(_case_outcomes)(task, seed, i, nodes, _terminals(value)) for i in range(starts))
         outcomes = []
-        for done, runs in enumerate(joblib.Parallel(return_as="generator")(calls), start=1):
-            outcomes.append(runs)
-            progress("closed loops", done, starts)
+        try:
+            for done, runs in enumerate(joblib.Parallel(return_as="generator")(calls), start=1):
+                outcomes.append(runs)
+                progress("closed loops", done, starts)
+        except TerminatedWorkerError as error:
+            raise RunFailed(f"a worker process died after {len(outcomes)} of {starts} closed loops") from error
     return outcomes
 
 
