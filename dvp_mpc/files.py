@@ -1,11 +1,16 @@
 """Files that appear whole or not at all, whenever a run is stopped."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dvp_mpc.errors import UsageError
+
+# What reading a damaged .npz can raise: cut off, empty, foreign bytes, or fields that are not those expected.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager

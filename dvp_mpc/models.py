@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dvp_mpc.errors import BadSetting, ModelFileError
-from dvp_mpc.problem.arm import load_arm
+from dvp_mpc.problem.arm import ARMS, Arm, is_urdf, load_arm
 from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
 from dvp_mpc.value import Value
 from dvp_mpc.value_file import Card, load_value, read_card
@@ -34,7 +34,8 @@ def find_model(name: str | Path) -> Path:
 def load_model(name: str | Path, arm: str | None = None) -> tuple[ReachTask, Value, Card]:
     """A value with the task it was made for, rebuilt from its card and then checked against it.
 
-    arm, where given, is what the caller has; a value made for another raises ValueMismatch.
+    arm, where given, is what the caller has; a value made for another raises ValueMismatch. A value that was made for a URDF
+    needs that URDF here; tool frame, locked joints, home and armature, which the URDF does not say, come from the card.
     """
     path = find_model(name)
     card = read_card(path)
@@ -48,12 +49,17 @@ def _task(path: Path, card: Card, arm: str | None) -> ReachTask:
     try:
         weights = ReachWeights(**facts["weights"])
         sides: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["box"].items()}
-        own = arm is None or arm == facts["arm"]
-        found = (
-            load_arm(str(facts["arm"]), tool_frame=facts["tool_frame"], locked=facts["locked"])
-            if own
-            else load_arm(str(arm))
-        )
+        found = _arm(path, facts, str(facts["arm"]) if arm is None else arm)
         return ReachTask(found, weights, ReachBox(**sides), float(facts["dt"]))
     except (KeyError, TypeError, ValueError, AttributeError, BadSetting) as error:
         raise ModelFileError(path, "task", f"not a reaching task ({error})") from error
+
+
+def _arm(path: Path, facts: dict[str, Any], name: str) -> Arm:
+    if is_urdf(name):
+        return load_arm(name, **{key: facts[key] for key in ("tool_frame", "locked", "home", "armature")})
+    if name == facts["arm"]:
+        if name not in ARMS:
+            raise ModelFileError(path, "arm", f"value was made for the URDF of '{name}'; give its path as the arm")
+        return load_arm(name, tool_frame=facts["tool_frame"], locked=facts["locked"])
+    return load_arm(name)

@@ -18,6 +18,10 @@ class Preset:
     """Frame whose origin is the tool; unset: the arm's own. A URDF by path needs one."""
     locked: dict[str, float] | None = None
     """Joints to hold at a position [rad or m] and take out of the model; unset: the arm's own."""
+    home: tuple[float, ...] | None = None
+    """Posture from which goal postures are sought [rad]; unset: the arm's own, zeros for a URDF by path."""
+    armature: tuple[float, ...] | None = None
+    """Rotor inertia seen at each joint [kg m^2]; unset: the arm's own, 0.1 for a URDF by path."""
     weights: ReachWeights = field(default_factory=ReachWeights)
     """Running cost."""
     box: ReachBox = field(default_factory=ReachBox)
@@ -29,7 +33,7 @@ class Preset:
 
     def task(self) -> ReachTask:
         """The task, with its arm loaded."""
-        arm = load_arm(self.arm, tool_frame=self.tool_frame, locked=self.locked)
+        arm = load_arm(self.arm, tool_frame=self.tool_frame, locked=self.locked, home=self.home, armature=self.armature)
         return ReachTask(arm, self.weights, self.box, self.dt)
 
 

@@ -7,7 +7,7 @@ versions) and how good it is, and carries golden inputs and outputs. Loading che
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -132,10 +132,10 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
         raise ModelFileError(path, "card", "missing or not JSON") from error
     if not isinstance(card, dict):
         raise ModelFileError(path, "card", "not a JSON object")
-    if card.get("format") != FORMAT:
+    if card.get("format") is True or card.get("format") != FORMAT:  # JSON's true equals 1
         raise ModelFileError(path, "format", f"is {card.get('format')!r}, this version reads {FORMAT}")
     for name, kind in REQUIRED.items():
-        if not isinstance(card.get(name), kind):
+        if type(card.get(name)) is not kind:  # isinstance takes true for an int
             raise ModelFileError(path, name, f"missing or not {kind.__name__}")
     return card, tensors
 
@@ -154,9 +154,13 @@ def _match(path: Path, card: Card, problem: Problem) -> None:
         raise ValueMismatch(path, "digest", card["digest"][:12], problem.digest[:12] + " (the arm's inertias differ)")
 
 
-def _layout(path: Path, fields: dict[str, Any]) -> Layout:
+def _layout(path: Path, facts: dict[str, Any]) -> Layout:
     try:
-        layout = Layout(**{**fields, "hidden": tuple(fields["hidden"]), "kind": Kind(fields["kind"])})
+        layout = Layout(**{**facts, "hidden": tuple(facts["hidden"]), "kind": Kind(facts["kind"])})
+        for field in fields(Layout):
+            found = getattr(layout, field.name)
+            if field.type in (int, bool) and type(found) is not field.type:  # isinstance takes True for an int
+                raise TypeError(f"{field.name} = {found!r} is not {field.type.__name__}")
         _ = layout.shapes  # sizes that are no numbers show here
     except (TypeError, KeyError, ValueError, OverflowError, BadSetting) as error:
         raise ModelFileError(path, "layout", f"not a layout ({error})") from error

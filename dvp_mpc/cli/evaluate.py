@@ -22,7 +22,7 @@ class Evaluate:
     model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = DEFAULT_MODEL
     """Value file, or the name of a shipped one."""
     arm: str | None = None
-    """Arm, if it is to be checked against the model's; unset: the model's own."""
+    """Arm to check against the model's, or the URDF that the model was made for; unset: the model's own."""
     nodes: tuple[int, ...] = (1, 2, 5, 10, 20)
     """Horizons."""
     starts: int = 100

@@ -17,7 +17,7 @@ class Inspect:
     model: Annotated[str, tyro.conf.Positional] = DEFAULT_MODEL
     """Value file, or the name of a shipped one."""
     arm: str | None = None
-    """Arm, if it is to be checked against the model's; unset: the model's own."""
+    """Arm to check against the model's, or the URDF that the model was made for; unset: the model's own."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

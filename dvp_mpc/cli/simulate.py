@@ -41,7 +41,7 @@ class Simulate:
     model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = DEFAULT_MODEL
     """Value file, or the name of a shipped one."""
     arm: str | None = None
-    """Arm, if it is to be checked against the model's; unset: the model's own."""
+    """Arm to check against the model's, or the URDF that the model was made for; unset: the model's own."""
     nodes: int = 10
     """Nodes of the horizon."""
     terminal: str = "value"

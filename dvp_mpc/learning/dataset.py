@@ -1,23 +1,22 @@
 """collect: sample problems, solve them in parallel, read their labels (paper, sec. III-A).
 
 The work is cut into chunks, each with a seed of its own and each written to disk as it is done. So a run can be stopped at
-any moment and resumed, gives the same labels with any number of processes, and repeats at most one chunk per worker when
-one dies.
+any moment and resumed, gives the same labels with any number of processes, and repeats one chunk when a worker dies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
 import numpy as np
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dvp_mpc.errors import RunFailed
-from dvp_mpc.files import whole_file
+from dvp_mpc.files import DAMAGED, whole_file
 from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels
 from dvp_mpc.learning.sampling import sample_training_start
 from dvp_mpc.learning.settings import Sampling, Starts
+from dvp_mpc.learning.workers import unordered
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Task
@@ -25,6 +24,13 @@ from dvp_mpc.value import ValueFunction
 
 CHUNK = 20  # problems; half a second of work, the most that a dead worker costs
 TRIES = 3  # deaths of workers before the run gives up
+
+
+class Chunk(NamedTuple):
+    """Label arrays of some problems, none if none converged, and the number that did not."""
+
+    arrays: dict[str, np.ndarray]
+    rejected: int
 
 
 class Collected(NamedTuple):
@@ -41,8 +47,8 @@ Progress = Callable[[int, int, int], None]  # problems done, of, rejected
 
 def solve_chunk(
     task: Task, value: ValueFunction | None, learned: bool, sampling: Sampling, seed: list[int], count: int
-) -> tuple[dict[str, np.ndarray], int]:
-    """Label arrays of `count` problems and the number of those that did not converge."""
+) -> Chunk:
+    """Solve `count` problems."""
     rng = np.random.default_rng(seed)
     solved: list[Solved] = []
     for _ in range(count):
@@ -52,7 +58,7 @@ def solve_chunk(
         solver = make_solver(problem)
         if solve(solver, *quasi_static_guess(problem, goal.u), iterations=sampling.iterations) is Status.CONVERGED:
             solved.append(read_labels(task, goal, solver, np.array(sampling.nodes)))
-    return (from_solved(solved).arrays() if solved else {}), count - len(solved)
+    return Chunk(from_solved(solved).arrays() if solved else {}, count - len(solved))
 
 
 def collect(
@@ -74,48 +80,56 @@ def collect(
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [min(CHUNK, sampling.problems - start) for start in range(0, sampling.problems, CHUNK)]
     paths = [folder / f"chunk{k:04d}.npz" for k in range(len(sizes))]
-    done = sum(size for size, path in zip(sizes, paths, strict=True) if path.exists())
-    rejected, lost = 0, 0
+    kept = {k: chunk for k, path in enumerate(paths) if (chunk := _read(path)) is not None}
+    done = sum(sizes[k] for k in kept)
+    rejected, deaths = sum(chunk.rejected for chunk in kept.values()), 0
     progress(done, sampling.problems, rejected)
-    while todo := [k for k, path in enumerate(paths) if not path.exists()]:
-        calls = (joblib.delayed(_numbered)(k, task, value, learned, sampling, [*seed, k], sizes[k]) for k in todo)
-        try:
-            for k, arrays, bad in _parallel(jobs, calls):
-                _write(paths[k], arrays, bad)
-                done, rejected = done + sizes[k], rejected + bad
-                progress(done, sampling.problems, rejected)
-        except TerminatedWorkerError as error:
-            lost += 1
-            if lost == TRIES:
-                raise RunFailed(f"a worker process died {TRIES} times while solving ({folder}): {error}") from error
-    return _gather(paths, sampling, lost)
-
-
-def _numbered(k: int, *args: object) -> tuple[int, dict[str, np.ndarray], int]:
-    return (k, *solve_chunk(*args))  # type: ignore[arg-type]
-
-
-def _parallel(jobs: int, calls: Iterator[object]) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
-    with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        yield from joblib.Parallel(return_as="generator_unordered")(calls)
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray], rejected: int) -> None:
-    with whole_file(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays, rejected=np.array(rejected))
-
-
-def _gather(paths: list[Path], sampling: Sampling, lost: int) -> Collected:
-    parts, rejected = [], 0
-    for path in paths:
-        with np.load(path) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-        rejected += int(columns.pop("rejected"))
-        if columns:
-            parts.append(Labels(**columns))
+    work = partial(_solve_numbered, task, value, learned, sampling, seed)
+    while todo := [(k, size) for k, size in enumerate(sizes) if k not in kept]:
+        for (k, size), chunk, death in unordered(work, todo, jobs):
+            if death is not None:
+                deaths += 1
+                if deaths == TRIES:
+                    raise RunFailed(f"a worker process died {TRIES} times while solving ({folder}): {death}") from death
+                continue
+            kept[k] = chunk
+            _write(paths[k], chunk)
+            done, rejected = done + size, rejected + chunk.rejected
+            progress(done, sampling.problems, rejected)
+    parts = [Labels(**kept[k].arrays) for k in sorted(kept) if kept[k].arrays]
     if not parts:
         raise RunFailed(f"none of {sampling.problems} problems converged within {sampling.iterations} iterations")
-    return Collected(concatenate(parts), sampling.problems, rejected, lost)
+    return Collected(concatenate(parts), sampling.problems, rejected, deaths)
+
+
+def _solve_numbered(
+    task: Task,
+    value: ValueFunction | None,
+    learned: bool,
+    sampling: Sampling,
+    seed: tuple[int, ...],
+    numbered: tuple[int, int],
+) -> Chunk:
+    k, size = numbered
+    return solve_chunk(task, value, learned, sampling, [*seed, k], size)
+
+
+def _write(path: Path, chunk: Chunk) -> None:
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **chunk.arrays, rejected=np.array(chunk.rejected))
+
+
+def _read(path: Path) -> Chunk | None:
+    """A chunk of an earlier run; None when there is none that can be read, which is then solved again."""
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        chunk = Chunk(arrays, int(arrays.pop("rejected")))
+        if arrays:
+            Labels(**arrays)
+    except DAMAGED:
+        return None
+    return chunk
 
 
 def ground_truth_sampling(problems: int) -> Sampling:

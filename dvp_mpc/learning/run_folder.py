@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dvp_mpc.errors import UsageError
-from dvp_mpc.files import whole_file, writable_folder
+from dvp_mpc.files import DAMAGED, whole_file, writable_folder
 from dvp_mpc.learning.settings import DvpSettings
 
 
@@ -43,7 +43,7 @@ class RunFolder:
         self.path = writable_folder(path)
         identity = json.dumps({"digest": digest, **asdict(settings), "jobs": None}, indent=1)
         marker = path / "run.json"
-        if marker.exists() and marker.read_text() != identity:
+        if marker.exists() and marker.read_bytes() != identity.encode():
             raise UsageError(f"{path} holds a run of another task or other settings; choose a new folder or remove it")
         with whole_file(marker) as part:
             part.write_text(identity)
@@ -62,10 +62,13 @@ class RunFolder:
         path = self._fitted(iteration)
         if not path.exists():
             return None
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-        numbers = arrays.pop("row").tolist()
-        return arrays, Row(int(numbers[0]), int(numbers[1]), *numbers[2:])
+        try:
+            with np.load(path) as file:
+                arrays = {name: file[name] for name in file.files}
+            numbers = arrays.pop("row").tolist()
+            return arrays, Row(int(numbers[0]), int(numbers[1]), *numbers[2:])
+        except DAMAGED as error:
+            raise UsageError(f"{path} is damaged ({error}); remove it to fit this iteration again") from error
 
     def keep(self, weights: dict[str, np.ndarray], row: Row, curve: Sequence[dict[str, float]]) -> None:
         """Store a finished iteration."""

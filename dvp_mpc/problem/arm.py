@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from dvp_mpc.errors import ArmError, UnknownChoice
+from dvp_mpc.errors import ArmError, BadSetting, UnknownChoice
 
 DOF = 7
 
@@ -153,31 +153,64 @@ class Arm:
         return np.array([list(names).index(j) for j in self.joint_names])
 
 
-def load_arm(name: str, *, tool_frame: str | None = None, locked: Mapping[str, float] | None = None) -> Arm:
-    """Load an arm by name (see ARMS) or any URDF by path.
+def is_urdf(name: str) -> bool:
+    """Whether an arm's name is the path of a URDF instead of one of ARMS."""
+    return name not in ARMS and Path(name).suffix == ".urdf"
 
-    tool_frame and locked replace what the description says; a URDF by path must be given its tool frame. Raises
-    UnknownChoice for an unknown name or frame and ArmError for a description that is no 7-dof revolute arm.
+
+def load_arm(
+    name: str,
+    *,
+    tool_frame: str | None = None,
+    locked: Mapping[str, float] | None = None,
+    home: Sequence[float] | None = None,
+    armature: Sequence[float] | None = None,
+) -> Arm:
+    """Load an arm by name (see ARMS) or any URDF by path, which then goes by its robot's name.
+
+    tool_frame, locked, home (7,) [rad] and armature (7,) [kg m^2] replace what the description says; a URDF by path must be
+    given its tool frame. Raises UnknownChoice for an unknown name or frame, BadSetting for a home or armature that is not
+    seven numbers and ArmError for a description that is no 7-dof revolute arm.
     """
     if name in ARMS:
         description = ARMS[name]
-    elif Path(name).suffix == ".urdf":
-        name = str(Path(name).resolve())  # the name enters the task's digest: one spelling for one file
-        description = Description(source=name, tool_frame=tool_frame or "")
+    elif is_urdf(name):
+        description = Description(source=str(Path(name).resolve()), tool_frame=tool_frame or "")
     else:
         raise UnknownChoice("arm", name, [*ARMS, "PATH.urdf"])
     locks = dict(description.locked or {}) if locked is None else dict(locked)
-    return _load(name, description.source, tool_frame or description.tool_frame, tuple(sorted(locks.items())))
+    return _load(
+        name if name in ARMS else None,
+        description.source,
+        tool_frame or description.tool_frame,
+        tuple(sorted(locks.items())),
+        _seven("home", description.home if home is None else home, -np.inf),
+        _seven("armature", description.armature if armature is None else armature, 0.0),
+    )
+
+
+def _seven(field: str, values: Sequence[float], least: float) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != DOF or not all(np.isfinite(value) and value >= least for value in numbers):
+        raise BadSetting(field, numbers, f"must be {DOF} finite numbers" + (", none negative" if least == 0 else ""))
+    return numbers
 
 
 @lru_cache(maxsize=8)
-def _load(name: str, source: str, tool_frame: str, locks: tuple[tuple[str, float], ...]) -> Arm:
-    description = ARMS.get(name, Description(source, tool_frame))
+def _load(
+    known: str | None,
+    source: str,
+    tool_frame: str,
+    locks: tuple[tuple[str, float], ...],
+    home: tuple[float, ...],
+    armature: tuple[float, ...],
+) -> Arm:
     urdf = _find_urdf(source)
     try:
         full = pin.buildModelFromUrdf(str(urdf))
     except Exception as error:
         raise ArmError(f"{urdf}: not a readable URDF ({str(error).strip().splitlines()[-1]})") from error
+    name = known or full.name or urdf.stem  # never the path: the name enters the task's digest
     reference = pin.neutral(full)
     for joint, position in locks:
         if not full.existJointName(joint):
@@ -187,9 +220,9 @@ def _load(name: str, source: str, tool_frame: str, locks: tuple[tuple[str, float
     _require_arm(name, model)
     if not model.existFrame(tool_frame):
         raise UnknownChoice(f"tool frame of '{name}'", tool_frame, [f.name for f in model.frames if f.type == pin.BODY])
-    model.armature = np.array(description.armature)
-    home = np.clip(np.array(description.home), model.lowerPositionLimit, model.upperPositionLimit)
-    return Arm(name, model, urdf, tool_frame, home, dict(locks))
+    model.armature = np.array(armature)
+    within = np.clip(np.array(home), model.lowerPositionLimit, model.upperPositionLimit)
+    return Arm(name, model, urdf, tool_frame, within, dict(locks))
 
 
 def _find_urdf(source: str) -> Path:

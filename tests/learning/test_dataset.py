@@ -125,6 +125,31 @@ def test_killed_worker_loses_nothing(linear: LinearTask, gather: Collect, tmp_pa
     assert found.rejected == 0
 
 
+def test_killed_worker_costs_one_chunk(linear: LinearTask, gather: Collect, tmp_path: Path) -> None:
+    calls, half = tmp_path / "calls", SAMPLING.problems // 2
+
+    class DyingHalfway(LinearTask):
+        def sample_goal(self, rng: np.random.Generator) -> Goal:
+            with calls.open("ab") as file:
+                file.write(b".")
+                file.flush()
+                if file.tell() == half:  # by then both workers are in the middle of a chunk
+                    os._exit(9)
+            return super().sample_goal(rng)
+
+    task = DyingHalfway(linear.A, linear.B, linear.Q, linear.R, linear.dt)
+    found = gather(task, folder=tmp_path / "killed", jobs=2)
+    assert found.worker_deaths == 1
+    assert SAMPLING.problems < calls.stat().st_size <= SAMPLING.problems + dataset.CHUNK
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half an archive", b"\x80\x04N."])
+def test_unreadable_chunk_is_solved_again(linear: LinearTask, gather: Collect, tmp_path: Path, content: bytes) -> None:
+    whole = gather(linear)
+    (tmp_path / "labels" / "chunk0001.npz").write_bytes(content)
+    assert same(whole.labels, gather(linear).labels)
+
+
 def test_worker_that_keeps_dying_ends_the_run(linear: LinearTask, gather: Collect, tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="died 3 times"):
         gather(dying(linear, tmp_path, 99), jobs=2)

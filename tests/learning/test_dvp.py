@@ -136,6 +136,18 @@ def test_folder_of_another_run_is_refused(linear: LinearTask, tmp_path: Path) ->
     run(linear, replace(SHORT, jobs=2), tmp_path, Quiet())  # the number of processes makes no other run
 
 
+@pytest.mark.parametrize("content", [b"", b"\x80\xff no text", b"PK\x03\x04 half an archive"])
+def test_damaged_files_of_a_run_are_refused_by_name(linear: LinearTask, tmp_path: Path, content: bytes) -> None:
+    run(linear, SHORT, tmp_path, Quiet())
+    fitted = tmp_path / "iteration0" / "fitted.npz"
+    fitted.write_bytes(content)
+    with pytest.raises(UsageError, match=r"iteration0/fitted\.npz is damaged"):
+        run(linear, SHORT, tmp_path, Quiet())
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(UsageError, match="another task or other settings"):
+        run(linear, SHORT, tmp_path, Quiet())
+
+
 def test_folder_that_cannot_be_written(linear: LinearTask, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="not writable"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvp_mpc.errors import ArmError, UnknownChoice
+from dvp_mpc.errors import ArmError, BadSetting, UnknownChoice
 from dvp_mpc.problem.arm import ARMS, DOF, Arm, load_arm
 
 LINK = '<link name="{}"><inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial></link>'
@@ -72,6 +72,25 @@ def test_any_urdf_by_path() -> None:
     assert arm.joint_names == named.joint_names
     assert arm.tool_frame == "link5"
     assert not np.allclose(arm.tool_in_world(named.home), named.tool_in_world(named.home), atol=0.01)
+
+
+def test_arm_by_path_goes_by_its_robots_name(tmp_path: Path) -> None:
+    arm = load_arm(write_chain(tmp_path), tool_frame="l7", home=np.full(DOF, 0.5), armature=[0.2] * DOF)
+    assert arm.name == "chain"
+    assert arm.home == pytest.approx(0.5)
+    assert arm.armature == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("field", ["home", "armature"])
+@pytest.mark.parametrize("numbers", [[0.1] * 6, [0.1] * 6 + [np.nan], []])
+def test_home_and_armature_are_seven_numbers(field: str, numbers: list[float]) -> None:
+    with pytest.raises(BadSetting, match=f"{field} = .*7 finite numbers"):
+        load_arm("panda", **{field: numbers})  # type: ignore[arg-type]
+
+
+def test_negative_armature() -> None:
+    with pytest.raises(BadSetting, match=r"armature = .*none negative"):
+        load_arm("panda", armature=[-0.1] * DOF)
 
 
 def test_locked_joint_is_held_where_it_was_asked_to_be(panda: Arm) -> None:

@@ -1,11 +1,14 @@
 """evaluate, where the answer is known: the linear problem, whose exact value is the Riccati one."""
 
+import os
+
 import numpy as np
 import pytest
 
 from dvp_mpc.control.mpc import MpcSettings
-from dvp_mpc.errors import BadSetting
+from dvp_mpc.errors import BadSetting, RunFailed
 from dvp_mpc.problem.systems import LinearTask
+from dvp_mpc.problem.task import Goal
 from dvp_mpc.studies.evaluation import EVALUATION, _spread, close_loop, closed_loops, evaluate, make_case
 from dvp_mpc.value import GoalFrame, RiccatiValue
 
@@ -44,6 +47,16 @@ def test_a_diverged_start_counts_as_infinite_and_is_never_dropped(linear: Linear
     row = next(row for row in report["rows"] if row["terminal"] == "value")
     assert row["diverged"] == 2
     assert row["suboptimality"] == {"median": None, "p95": None, "max": None}
+
+
+def test_a_worker_that_dies_ends_the_evaluation_in_one_line(linear: LinearTask) -> None:
+    class Dying(LinearTask):  # local, so that it pickles by value
+        def sample_goal(self, rng: np.random.Generator) -> Goal:
+            os._exit(9)
+
+    dying = Dying(linear.A, linear.B, linear.Q, linear.R, linear.dt)
+    with pytest.raises(RunFailed, match="a worker process died after 0 of 3 closed loops"):
+        closed_loops(dying, RiccatiValue(), (1,), starts=3, seed=4, jobs=2)
 
 
 def test_percentiles_lean_to_the_bad_side() -> None:

@@ -1,0 +1,60 @@
+"""Worker processes that die alone.
+
+joblib's pool is one executor: when a worker is killed it ends all others too, and with them what they had begun. Here
+every worker is an executor of its own, so a death costs the one call that it was busy with.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, NamedTuple
+
+import joblib
+from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+class Done(NamedTuple):
+    """A call that ended: its result, or the death of its worker."""
+
+    task: Any
+    result: Any
+    death: TerminatedWorkerError | None = None
+
+
+def unordered(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Iterator[Done]:
+    """function(task) for every task, as they end. jobs: worker processes; -1 is one per core, 1 stays in this process.
+
+    A task whose worker died is not tried again here; the worker is replaced. Exceptions of the function are raised.
+    """
+    jobs = joblib.effective_n_jobs(jobs)
+    if jobs == 1:
+        for task in tasks:
+            yield Done(task, function(task))
+        return
+    waiting = iter(tasks)
+    busy: dict[Future[Any], tuple[Any, Any]] = {}  # future -> worker, task
+    idle = [_worker() for _ in range(jobs)]
+    try:
+        while True:
+            for worker, task in zip(list(idle), waiting, strict=False):  # in this order no task is drawn for no worker
+                busy[worker.submit(function, task)] = worker, task
+                idle.remove(worker)
+            if not busy:
+                return
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                worker, task = busy.pop(future)
+                try:
+                    done = Done(task, future.result())
+                except TerminatedWorkerError as error:
+                    worker.shutdown(wait=False, kill_workers=True)
+                    worker, done = _worker(), Done(task, None, error)
+                idle.append(worker)
+                yield done
+    finally:
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.shutdown(wait=False, kill_workers=True)
+
+
+def _worker() -> Any:
+    return ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
