@@ -68,3 +68,7 @@ class ValueMismatch(ModelFileError):
 
 class RunFailed(DvpError):
     """Work that began properly and could not be finished; the command line exits with 1."""
+
+
+class NotReady(DvpError):
+    """The arm or the controller is not in a condition to move; the text says which and why."""

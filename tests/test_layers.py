@@ -10,7 +10,7 @@ import pytest
 import dvp_mpc
 
 PACKAGE = Path(dvp_mpc.__file__).parent
-BOTTOM = {"errors", "files", "value", "value_file", "disturbance"}
+BOTTOM = {"errors", "files", "value", "value_file", "disturbance", "messages", "fault_plan", "faults"}
 MAY_IMPORT = {
     "problem": BOTTOM,
     "learning": BOTTOM | {"problem"},

@@ -6,23 +6,26 @@ The ladder, from the best to the last resort:
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
+from dvp_mpc.control.gate import Gate
+from dvp_mpc.control.mpc import MpcSettings, Plan
+from dvp_mpc.control.planner import InlinePlanner, Planner, Solver
 from dvp_mpc.control.statistics import Statistics
-from dvp_mpc.control.supervisor import Gate, Limiter, State, hold_torque, predict
-from dvp_mpc.errors import BadSetting
+from dvp_mpc.control.supervisor import AGE_LIMIT, ROUNDING, Facts, State, Supervisor
+from dvp_mpc.control.torque import Limiter, guarded, hold_torque, predict
+from dvp_mpc.errors import BadSetting, NotReady
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.problem.task import Goal
 from dvp_mpc.value import ValueFunction
 
-AGE_LIMIT = 0.02  # [s] a torque from an older state moves the hand by centimetres
 PLAN_PERIODS = 3  # plan periods that an old plan may serve, within AGE_LIMIT
-ROUNDING = 1e-6  # [s]
+OUTSIDE = 0.0087  # [rad] beyond a position limit: half a degree
+NOW = 0.001  # [s] a sample younger than this is not predicted forward
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class ControllerSettings:
     """Steps per second; each gives one torque."""
     plan_hz: float = 200.0
     """Plans per second; between them the Riccati gain of the last plan closes the loop."""
+    arming: bool = False
+    """Begin in ARMING: prove twenty plans at rest, then blend from HOLD to the plan. For an arm that is real."""
+    gravity_in_command: bool = True
+    """Whether the torque given out carries the arm's weight; False for a driver that adds it by itself."""
 
     def __post_init__(self) -> None:
         for name in ("rate_hz", "plan_hz"):
@@ -49,7 +56,7 @@ class Controller:
     """(t, q, v) -> torque for one arm; the goal may change at any time.
 
     step never raises on bad input: it refuses the state, says so in the statistics, and brakes when states stay away.
-    One thread steps it; set_goal may be called from another.
+    One thread steps it; set_goal, stop, fault and reset may be called from others.
     """
 
     def __init__(
@@ -59,23 +66,32 @@ class Controller:
         goal_in_world: np.ndarray,
         settings: ControllerSettings,
         clock: Callable[[], float] = time.perf_counter,
+        planner: Planner | None = None,
     ):
+        """planner: where plans come from, closed by whoever made it; None: solve in step, with this terminal value."""
         self.task, self.settings = task, settings
         self.statistics = Statistics()
-        self.state = State.HOLD
         self._clock = clock
-        self._mpc = MPC(task, task.goal(goal_in_world), terminal, settings.mpc)
+        self._goal = task.goal(goal_in_world)
+        self._planner = planner or InlinePlanner(Solver(task, self._goal, terminal, settings.mpc, clock))
+        self._period = 1 / settings.rate_hz
         self._steps_per_plan = round(settings.rate_hz / settings.plan_hz)
-        self._limiter = Limiter(task.arm.torque_limit, 1 / settings.rate_hz)
-        self._gate = Gate(task.arm, 1 / settings.rate_hz)
-        self._time = 0.0  # [s] our own: steps, and what the stamps say beyond them
+        self._limiter = Limiter(task.arm.torque_limit, self._period)
+        self._gate = Gate(task.arm)
+        self._supervisor = Supervisor(armed=not settings.arming)
+        self._now: float | None = None  # [s] the caller's, or counted from 0
         self._x: np.ndarray | None = None  # (14,) as measured, or predicted from there with the torques given since
-        self._unseen = 0  # steps since the last accepted state
+        self._measured_at = -np.inf
+        self._fresh = False  # whether this step brought an accepted state
+        self._alarm = ""
         self._plan: Plan | None = None
-        self._plan_time = 0.0
+        self._plan_time = -np.inf
+        self._plans = 0
         self._until_plan = 0  # steps until the next plan is due
-        self._next_goal: Goal | None = None
-        self._torque: np.ndarray | None = None
+        self._torque: np.ndarray | None = None  # the last one, gravity included
+        self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(AGE_LIMIT / self._period) + 2)
+        self._commands: deque[Callable[[], None]] = deque()  # from other threads, taken by the next step
+        self._fatal = ""
 
     @property
     def rate_hz(self) -> float:
@@ -83,69 +99,190 @@ class Controller:
         return self.settings.rate_hz
 
     @property
+    def state(self) -> State:
+        """What the last torque rests on."""
+        return self._supervisor.state
+
+    @property
+    def reason(self) -> str:
+        """Why the state is not TRACKING, "" if it is."""
+        return self._supervisor.reason
+
+    @property
+    def plan(self) -> Plan | None:
+        """The newest accepted plan."""
+        return self._plan
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the arm stands still, as far as is known."""
+        return self._x is not None and bool((np.abs(self._x[DOF:]) < 0.05).all())
+
+    @property
+    def state_age(self) -> float:
+        """Since the last accepted state was measured, at the last step [s]."""
+        return np.inf if self._now is None else self._now - self._measured_at
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the state lies in the region that the value is trusted on."""
+        return self._x is not None and self.task.trusts(self._x)
+
+    @property
     def goal_in_world(self) -> np.ndarray:
         """Where the tool is being brought: (3,) [m]."""
-        return (self._next_goal or self._mpc.goal).tool
+        return self._goal.tool
 
     def set_goal(self, goal_in_world: np.ndarray) -> None:
         """Aim at another point (3,) [m]; raises GoalError and keeps the last goal when it cannot be taken."""
-        self._next_goal = self.task.goal(
-            goal_in_world
-        )  # taken by the next step: a plan is never changed while it is made
+        self._goal = self.task.goal(goal_in_world)  # one assignment: the next request takes it
 
-    def step(self, t: float, q: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Torque for the state (q, v): (7,), (7,) [rad, rad/s] measured at t [s]: (7,) [N m], gravity included."""
-        began = self._clock()
-        if self._next_goal is not None:
-            goal, self._next_goal = self._next_goal, None
-            self._mpc.retarget(goal)
-        self._see(t, q, v)
-        asked, self.state = self._ladder()
+    def stop(self) -> None:
+        """Brake and stay at rest (STOPPING)."""
+        self._commands.append(self._supervisor.stop)
+
+    def fault(self, reason: str) -> None:
+        """Latch a fault that was noticed outside."""
+        self._fatal = reason
+
+    def reset(self) -> None:
+        """Leave FAULT for HOLD, from where the arm is armed again. Raises NotReady when it cannot be left, with the reason."""
+        if self.state is not State.FAULT:
+            raise NotReady(f"no fault to reset: the state is {self.state.value}")
+        if self._planner.failure:
+            raise NotReady(f"{self._planner.failure}; the solver must be restarted first")
+        if self.state_age > AGE_LIMIT:
+            raise NotReady("there is no fresh state of the arm")
+        if self._x is not None and (text := self._beyond_limits(self._x)):
+            raise NotReady(text)
+        self._fatal = ""
+        self._commands.append(self._leave_fault)
+
+    def _leave_fault(self) -> None:
+        if self.state is State.FAULT:
+            self._supervisor.reset()
+
+    def step(self, t: float, q: np.ndarray, v: np.ndarray, *, now: float | None = None) -> np.ndarray:
+        """Torque (7,) [N m] for the state (q, v): (7,), (7,) [rad, rad/s] measured at t [s].
+
+        now: the present on the time base of t [s]; unset: counted in steps from one call to the next, and t is now.
+        """
+        began, elapsed = self._clock(), self._advance(now)
+        verdict = self._gate(t, q, v, elapsed)
+        if now is None and self._now is not None:
+            self._now += verdict.late
+        if verdict.refusal is not None:
+            self.statistics.refused[verdict.refusal.value] += 1
+        self._alarm = self._alarm or verdict.alarm
+        self._fresh = verdict.refusal is None
+        if verdict.x is None:
+            self._predict(elapsed)
+        else:
+            self._x = verdict.x
+        if self._fresh and self._now is not None:
+            self._measured_at = self._now if now is None else min(float(t), self._now)
+            self._compensate()
+        return self._act(began, elapsed)
+
+    def coast(self, *, now: float | None = None) -> np.ndarray:
+        """Torque (7,) [N m] for a step to which no new state came."""
+        began, elapsed = self._clock(), self._advance(now)
+        self._gate.wait(elapsed)
+        self._fresh = False
+        self._predict(elapsed)
+        return self._act(began, elapsed)
+
+    def _advance(self, now: float | None) -> float:
+        if now is None:
+            elapsed = self._period
+            self._now = (self._now or 0.0) + elapsed
+        else:
+            elapsed = self._period if self._now is None else max(0.0, float(now) - self._now)
+            self._now = float(now)
+        self._alarm = "the loop stood still" if elapsed > AGE_LIMIT + ROUNDING else ""
+        return elapsed
+
+    def _predict(self, elapsed: float) -> None:
+        """Move the state on with the torque that was given; of a long gap nothing is known."""
+        if self._x is not None and self._torque is not None and elapsed <= 0.1:
+            self._x = np.concatenate(predict(self.task.arm, self._x[:DOF], self._x[DOF:], self._torque, elapsed))
+
+    def _compensate(self) -> None:
+        """Bring a state that took a while to come up to now, with the torques given since it was measured."""
+        at, now = self._measured_at, self._now
+        if self._x is None or now is None or not NOW < now - at <= AGE_LIMIT:
+            return
+        q, v = self._x[:DOF], self._x[DOF:]
+        ends = [given for given, _ in list(self._past)[1:]] + [now]
+        for (_, torque), end in zip(self._past, ends, strict=True):
+            if end > at:
+                q, v = predict(self.task.arm, q, v, torque, end - at)
+                at = end
+        self._x = np.concatenate([q, v])
+
+    def _act(self, began: float, elapsed: float) -> np.ndarray:
+        while self._commands:
+            self._commands.popleft()()
+        self._plan_ahead()
+        self._supervisor(elapsed, self._facts())
+        asked = self._ask()
         if self._torque is None:  # the first torque has no predecessor: start from what carries the arm
             start = np.zeros(DOF) if self._x is None else self.task.arm.gravity_torque(self._x[:DOF])
             self._torque = np.clip(start, -self.task.arm.torque_limit, self.task.arm.torque_limit)
         self._torque = self._limiter(asked, self._torque)
-        self.statistics.stepped(self.state.value, missed=self._clock() - began > 1 / self.settings.rate_hz)
-        return self._torque.copy()
+        self._past.append((float(self._now or 0.0), self._torque))
+        self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)
+        if self.settings.gravity_in_command or self._x is None:
+            return self._torque.copy()
+        return self._torque - self.task.arm.gravity_torque(self._x[:DOF])
 
-    def _see(self, t: float, q: np.ndarray, v: np.ndarray) -> None:
-        period = 1 / self.settings.rate_hz
-        verdict = self._gate(t, q, v)
-        self._time += period + verdict.late
-        if verdict.refusal is not None:
-            self.statistics.refused[verdict.refusal.value] += 1
-        self._unseen = 0 if verdict.refusal is None else self._unseen + 1
-        if verdict.x is not None:
-            self._x = verdict.x
-        elif self._x is not None and self._torque is not None:
-            self._x = np.concatenate(predict(self.task.arm, self._x[:DOF], self._x[DOF:], self._torque, period))
-
-    def _ladder(self) -> tuple[np.ndarray, State]:
-        """What is asked for before the limiter, and what it rests on."""
-        if self._x is None:
-            return np.zeros(DOF), State.HOLD
-        period = 1 / self.settings.plan_hz
+    def _plan_ahead(self) -> None:
         self._until_plan -= 1
-        if self._unseen == 0 and self._until_plan <= 0:
+        if self._fresh and self._x is not None and self._until_plan <= 0:
             self._until_plan = self._steps_per_plan
-            self._replan(self._x)
-        age, plan_age = self._unseen / self.settings.rate_hz, self._time - self._plan_time
-        plan_limit = min(PLAN_PERIODS * period, max(period, AGE_LIMIT))
-        if self._plan is None or age > AGE_LIMIT + ROUNDING or plan_age > plan_limit + ROUNDING:
-            return hold_torque(self.task.arm, self._x[:DOF], self._x[DOF:]), State.HOLD
-        fresh = self._unseen == 0 and plan_age < period - ROUNDING
-        return self._plan.torque(plan_age, self._x), State.TRACKING if fresh else State.DEGRADED
-
-    def _replan(self, x: np.ndarray) -> None:
-        began = self._clock()
-        try:
-            plan = self._mpc.plan(x, self._time - self._plan_time)
-            reason = None if plan.status.usable else plan.status.name.lower()
-        except Exception as error:  # whatever a solver or a value throws, the arm still needs a torque
-            self._mpc.forget()
-            reason = type(error).__name__
-        self.statistics.solved(self._clock() - began)
-        if reason is None:
-            self._plan, self._plan_time = plan, self._time
+            self._planner.request(float(self._now or 0.0), self._x, self._goal, self.trusted)
+        answer = self._planner.newest()
+        if answer is None:
+            return
+        self.statistics.solved(answer.seconds)
+        if answer.plan is None:
+            self.statistics.rejected[answer.refusal] += 1
         else:
-            self.statistics.rejected[reason] += 1
+            self._plan, self._plan_time, self._plans = answer.plan, answer.t, self._plans + 1
+
+    def _facts(self) -> Facts:
+        now, period = float(self._now or 0.0), 1 / self.settings.plan_hz
+        age, plan_age = now - self._measured_at, now - self._plan_time
+        degraded = ""
+        if self._x is not None and not self.task.trusts(self._x):
+            degraded = "outside the region that the value is trusted on"
+        elif not self._fresh and age > 1.5 * self._period:  # a sample that is a little late is not missing
+            degraded = "no new state"
+        elif plan_age > (1 + self._planner.latency) * period - ROUNDING:
+            degraded = "no new plan"
+        fatal = self._fatal or self._planner.failure
+        if not fatal and self._fresh and self._x is not None:
+            fatal = self._beyond_limits(self._x)
+        fastest = np.inf if self._x is None else float(np.abs(self._x[DOF:]).max())
+        limit = min((PLAN_PERIODS + self._planner.latency) * period, max(period, AGE_LIMIT)) + self._period / 2
+        return Facts(age, plan_age, limit, self._plans, fastest, degraded, self._alarm, fatal)
+
+    def _beyond_limits(self, x: np.ndarray) -> str:
+        arm, q = self.task.arm, x[:DOF]
+        for joint, low, at, high in zip(arm.joint_names, arm.lower, q, arm.upper, strict=True):
+            if not low - OUTSIDE <= at <= high + OUTSIDE:
+                return f"joint {joint} at {at:.3f} rad is outside its limits [{low:.3f}, {high:.3f}]"
+        return ""
+
+    def _ask(self) -> np.ndarray:
+        """The torque that is wanted, before the limiter."""
+        if self._x is None:
+            return np.zeros(DOF)
+        q, v = self._x[:DOF], self._x[DOF:]
+        share = self._supervisor.blend
+        torque = hold_torque(self.task.arm, q, v) if share < 1 else np.zeros(DOF)
+        if share > 0 and self._plan is not None:
+            torque = (1 - share) * torque + share * self._plan.torque(
+                float(self._now or 0.0) - self._plan_time, self._x
+            )
+        return guarded(self.task.arm, torque, q, v)

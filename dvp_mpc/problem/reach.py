@@ -21,6 +21,9 @@ from dvp_mpc.problem.riccati import riccati_root
 from dvp_mpc.problem.task import Goal
 
 REACHED = 1e-6  # [m] tool error at which a goal posture counts as found; Newton's last step goes far below
+# What motions from the start box pass through on their way (60 of them went 0.56 rad beyond it), and training has seen.
+POSTURE_AROUND = 0.6  # [rad] beyond the start box
+SPEED_AROUND = 1.1  # [-] of the velocity limits
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,19 @@ class ReachTask:
         lower = np.maximum(arm.home - half, arm.lower + self.box.margin)
         upper = np.minimum(arm.home + half, arm.upper - self.box.margin)
         return np.concatenate([lower, -speed]), np.concatenate([upper, speed])
+
+    def trusts(self, x: np.ndarray) -> bool:
+        """Whether x (14,) lies where the value was trained: the start box, and what motions from there pass through."""
+        lower, upper = self._trusted
+        return bool(((x >= lower) & (x <= upper)).all())
+
+    @cached_property
+    def _trusted(self) -> tuple[np.ndarray, np.ndarray]:
+        (lower, upper), fastest = self.start_box, SPEED_AROUND * self.arm.velocity_limit
+        return (
+            np.concatenate([lower[:DOF] - POSTURE_AROUND, -fastest]),
+            np.concatenate([upper[:DOF] + POSTURE_AROUND, fastest]),
+        )
 
     def describe(self) -> dict[str, object]:
         """Everything that makes this problem this problem, as plain data."""

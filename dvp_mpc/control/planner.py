@@ -1,0 +1,114 @@
+"""Planner: where plans come from. The controller asks and looks; it never waits.
+
+InlinePlanner     solves in `request` itself: simulation, studies, a loop that owns its whole period
+ProcessPlanner    solves in a process of its own (planner_process.py): the death or hang of a solver costs no torque
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
+from dvp_mpc.problem.task import Goal, Task
+from dvp_mpc.value import RiccatiValue, ValueFunction
+
+
+class Planned(NamedTuple):
+    """What became of a request."""
+
+    t: float
+    """When the state of the request held [s]."""
+    plan: Plan | None
+    """None when there is no usable one."""
+    refusal: str
+    """Why there is none."""
+    seconds: float
+    """Solve time."""
+
+
+class Planner(Protocol):
+    """What a controller asks of a planner; only one thread may use it."""
+
+    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+        """Plan from state x (14,) that holds at t [s]. Dropped when the last request is still being worked on.
+
+        trusted: whether the value may end the problem; if not, the Riccati value of the goal does.
+        """
+
+    def newest(self) -> Planned | None:
+        """The newest answer, once."""
+
+    @property
+    def latency(self) -> int:
+        """Plan periods from a request to the step that can use its answer."""
+
+    @property
+    def failure(self) -> str:
+        """Why no more answers will come, "" if they will."""
+
+    def restart(self) -> None:
+        """Begin afresh after a failure; `failure` is "" once it can plan again."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Solver:
+    """One state in, one answer out; whatever a solver or a value throws becomes a refusal."""
+
+    def __init__(
+        self,
+        task: Task,
+        goal: Goal,
+        terminal: ValueFunction | None,
+        settings: MpcSettings,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self._clock = clock
+        self._mpc = {True: MPC(task, goal, terminal, settings)}
+        # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does.
+        self._mpc[False] = MPC(task, goal, RiccatiValue(), settings) if terminal is not None else self._mpc[True]
+        self._last = (0.0, True)
+
+    def __call__(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> Planned:
+        """Solve once."""
+        began = self._clock()
+        mpc, (before, same) = self._mpc[trusted], self._last
+        if mpc.goal is not goal:
+            mpc.retarget(goal)
+        if same is not trusted:
+            mpc.forget()
+        self._last = (t, trusted)
+        try:
+            plan = mpc.plan(x, t - before)
+            refusal = "" if plan.status.usable else plan.status.name.lower()
+        except Exception as error:
+            mpc.forget()
+            refusal = type(error).__name__
+        return Planned(t, None if refusal else plan, refusal, self._clock() - began)
+
+
+class InlinePlanner:
+    """Solves in the caller."""
+
+    latency = 0
+    failure = ""
+
+    def __init__(self, solver: Solver):
+        self._solver = solver
+        self._answer: Planned | None = None
+
+    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+        self._answer = self._solver(t, x, goal, trusted)
+
+    def newest(self) -> Planned | None:
+        answer, self._answer = self._answer, None
+        return answer
+
+    def restart(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

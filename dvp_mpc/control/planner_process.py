@@ -1,0 +1,183 @@
+"""ProcessPlanner: the solver in a process of its own.
+
+Crocoddyl's solve holds Python's lock for its whole length, and an assertion in C++ ends the process. In one process with
+the loop, a solver that hangs or aborts would take the torque with it. Here it takes itself: the loop goes on with the last
+plan, then HOLD, then FAULT. Requests and answers are some kB through a pipe, with one request under way at most, so that
+no write ever waits.
+"""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.control.planner import Planned, Solver
+from dvp_mpc.errors import RunFailed
+from dvp_mpc.problem.task import Goal, Task
+from dvp_mpc.value import ValueFunction
+
+HUNG = 0.2  # [s] without an answer; a solve takes 1 ms, the first one 20 ms
+START = 60.0  # [s] a fresh interpreter has to import and solve once
+
+
+@dataclass(eq=False)
+class _Child:
+    """One solver process and what is known of it."""
+
+    process: Any
+    pipe: Connection
+    goal: Goal
+    """The goal that it has."""
+    ready: bool = False
+    asked: float | None = None
+    """When the request under way was made [s]."""
+    failure: str = ""
+
+
+class ProcessPlanner:
+    """Plans from a child process. Made ready: the child has solved once when the constructor returns.
+
+    Raises RunFailed when the child cannot start or its first plan, at rest at the goal, is not usable. One thread asks and
+    looks; another may call restart.
+    """
+
+    latency = 1
+    """Plan periods from a request to the step that can use its answer."""
+
+    def __init__(
+        self,
+        task: Task,
+        goal: Goal,
+        terminal: ValueFunction | None,
+        settings: MpcSettings,
+        prepare: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """prepare: called in the child before it begins, to set its priority; it must pickle."""
+        self._arguments = (task, goal, terminal, settings, prepare)
+        self._clock = clock
+        self._child = self._start()
+        try:
+            self._child.pipe.poll(START)
+            if self.failure:
+                raise RunFailed(self.failure)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return int(self._child.process.pid)
+
+    @property
+    def failure(self) -> str:
+        """Why no answers will come, "" if they will."""
+        child = self._child
+        if not (child.ready or child.failure):
+            self._look_whether_ready(child)
+        if child.ready and not child.failure:
+            if not child.process.is_alive():
+                child.failure = f"the solver process ended {_how(child.process.exitcode)}"
+            elif child.asked is not None and self._clock() - child.asked > HUNG:
+                child.failure = f"the solver gave no answer for {HUNG:g} s"
+        return child.failure or ("" if child.ready else "the solver is starting")
+
+    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+        """Plan from state x that holds at t [s]; dropped while an answer is outstanding or the child is gone."""
+        child = self._child
+        if child.asked is not None or not child.ready or child.failure:
+            return
+        try:
+            child.pipe.send((t, x, None if goal is child.goal else goal, trusted))
+        except OSError:
+            return  # `failure` says it
+        child.goal, child.asked = goal, self._clock()
+
+    def newest(self) -> Planned | None:
+        """The newest answer, once."""
+        child = self._child
+        if child.asked is None:
+            return None
+        try:
+            if not child.pipe.poll():
+                return None
+            answer: Planned = child.pipe.recv()
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+        child.asked = None
+        return answer
+
+    def restart(self) -> None:
+        """Replace the child. Returns at once; `failure` is "" when the new one has solved."""
+        old, self._child = self._child, self._start()
+        _end(old)
+
+    def close(self) -> None:
+        """End the child, by force where it must be."""
+        _end(self._child)
+
+    def _start(self) -> _Child:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads that do not exist in it
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, *self._arguments), name="solver", daemon=True)
+        process.start()
+        theirs.close()
+        return _Child(process, ours, goal=self._arguments[1])
+
+    def _look_whether_ready(self, child: _Child) -> None:
+        try:
+            if not child.pipe.poll():
+                return
+            first: Planned = child.pipe.recv()
+        except (OSError, EOFError):
+            child.failure = "the solver process ended before its first plan"
+            return
+        if first.plan is None:
+            child.failure = f"the solver's first plan was refused: {first.refusal}"
+        child.ready = True
+
+
+def _how(code: int | None) -> str:
+    return f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
+
+
+def _end(child: _Child) -> None:
+    child.pipe.close()
+    child.process.kill()  # it owns nothing that needs care
+    child.process.join(2.0)
+
+
+def _serve(
+    pipe: Connection,
+    task: Task,
+    goal: Goal,
+    terminal: ValueFunction | None,
+    settings: MpcSettings,
+    prepare: Callable[[], None] | None,
+) -> None:
+    """Answer requests until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    parent = os.getppid()
+    if prepare is not None:
+        prepare()
+    solver = Solver(task, goal, terminal, settings)
+    pipe.send(solver(0.0, goal.x, goal, True))
+    while True:
+        try:
+            while not pipe.poll(1.0):
+                if os.getppid() != parent:  # killed without closing the pipe
+                    return
+            t, x, news, trusted = pipe.recv()
+            goal = goal if news is None else news
+            pipe.send(solver(t, x, goal, trusted))
+        except (OSError, EOFError):
+            return

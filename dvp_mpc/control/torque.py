@@ -1,0 +1,59 @@
+"""Torques that need no plan, and the limits that every torque must pass. Pure and clock-free."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvp_mpc.problem.arm import Arm
+
+HOLD_TIME = (
+    0.05  # [s] time constant with which HOLD brakes; fixed joint damping limit-cycles at 200 Hz with a few ms delay
+)
+TORQUE_RATE = 1000.0  # [N m/s] what Franka's own interface allows
+LONGEST_STEP = 0.005  # [s] of a prediction
+
+
+def hold_torque(arm: Arm, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """tau = nle(q, v) - M(q) v / HOLD_TIME: (7,) [N m]. The speed then decays as exp(-t / HOLD_TIME)."""
+    return arm.nonlinear_effects(q, v) - arm.mass_matrix(q) @ v / HOLD_TIME
+
+
+def predict(arm: Arm, q: np.ndarray, v: np.ndarray, torque: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the model is dt seconds after (q, v) under a constant torque: (7,) [rad], (7,) [rad/s]."""
+    steps = max(1, int(np.ceil(dt / LONGEST_STEP - 1e-9)))
+    for _ in range(steps):
+        v = v + dt / steps * np.linalg.solve(arm.mass_matrix(q), torque - arm.nonlinear_effects(q, v))
+        q = q + dt / steps * v
+    return q, v
+
+
+def guarded(arm: Arm, torque: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The torque without what would make a broken limit worse: (7,) [N m].
+
+    At or beyond a position limit nothing pushes outward, over what carries the arm. Above a speed limit a joint gets at least
+    the braking of HOLD.
+    """
+    outside, too_fast = (q <= arm.lower) | (q >= arm.upper), np.abs(v) > arm.velocity_limit
+    if not (outside.any() or too_fast.any()):
+        return torque
+    carrying = arm.nonlinear_effects(q, v)
+    torque = np.where(q >= arm.upper, np.minimum(torque, carrying), torque)
+    torque = np.where(q <= arm.lower, np.maximum(torque, carrying), torque)
+    braking = hold_torque(arm, q, v)
+    torque = np.where(too_fast & (v > 0), np.minimum(torque, braking), torque)
+    return np.where(too_fast & (v < 0), np.maximum(torque, braking), torque)
+
+
+@dataclass(frozen=True, eq=False)
+class Limiter:
+    """The last stage: whatever comes in, what goes out is finite, bounded and rate-limited."""
+
+    torque_limit: np.ndarray  # (7,) [N m]
+    period: float  # [s] between two outputs
+    torque_rate: float = TORQUE_RATE  # [N m/s]
+
+    def __call__(self, torque: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        """The torque nearest to the one asked for: (7,) [N m]. A joint that is asked for NaN keeps its previous torque."""
+        asked = np.where(np.isnan(torque), previous, torque)
+        step = self.torque_rate * self.period
+        return np.clip(np.clip(asked, previous - step, previous + step), -self.torque_limit, self.torque_limit)
