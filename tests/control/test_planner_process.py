@@ -48,7 +48,8 @@ def test_plans_are_those_of_the_same_solver_here(shared: ProcessPlanner, task: R
         shared.request(0.005 * k, x, goals[k // 2], k != 2)
         found = answer(shared)
         assert found.t == 0.005 * k
-        assert found.plan is not None and wanted.plan is not None
+        assert found.plan is not None
+        assert wanted.plan is not None
         np.testing.assert_allclose(found.plan.solution.us, wanted.plan.solution.us, rtol=1e-9, atol=1e-9)
     assert shared.newest() is None
 
