@@ -14,9 +14,9 @@ import numpy as np
 
 from dvp_mpc.control.gate import Gate
 from dvp_mpc.control.mpc import MpcSettings, Plan
-from dvp_mpc.control.planner import InlinePlanner, Planner, Solver
+from dvp_mpc.control.planner import InlinePlanner, Planned, Planner, Solver
 from dvp_mpc.control.statistics import Statistics
-from dvp_mpc.control.supervisor import AGE_LIMIT, ROUNDING, Facts, State, Supervisor
+from dvp_mpc.control.supervisor import AGE_LIMIT, LOST, ROUNDING, Facts, State, Supervisor
 from dvp_mpc.control.torque import Limiter, guarded, hold_torque, predict
 from dvp_mpc.errors import BadSetting, NotReady
 from dvp_mpc.problem.arm import DOF
@@ -122,6 +122,15 @@ class Controller:
     def state_age(self) -> float:
         """Since the last accepted state was measured, at the last step [s]."""
         return np.inf if self._now is None else self._now - self._measured_at
+
+    @property
+    def silent(self) -> bool:
+        """Whether no torque should be given out at all: a fault, and nobody knows where the arm is.
+
+        HOLD on predictions stops the arm within 0.3 s; after that its prediction and the arm drift apart, and what carries the
+        one throws the other: 2 rad/s a second later. A driver that hears nothing can brake on its own sensors.
+        """
+        return self.state is State.FAULT and self.state_age > LOST
 
     @property
     def trusted(self) -> bool:
@@ -237,11 +246,14 @@ class Controller:
         return self._torque - self.task.arm.gravity_torque(self._x[:DOF])
 
     def _plan_ahead(self) -> None:
+        self._take(self._planner.newest())  # first, since a planner takes no request before its answer was taken
         self._until_plan -= 1
         if self._fresh and self._x is not None and self._until_plan <= 0:
             self._until_plan = self._steps_per_plan
             self._planner.request(float(self._now or 0.0), self._x, self._goal, self.trusted)
-        answer = self._planner.newest()
+            self._take(self._planner.newest())
+
+    def _take(self, answer: Planned | None) -> None:
         if answer is None:
             return
         self.statistics.solved(answer.seconds)
