@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dvp_mpc.control.estimate import Estimate
 from dvp_mpc.control.gate import Gate
 from dvp_mpc.control.mpc import MpcSettings, Plan
 from dvp_mpc.control.planner import InlinePlanner, Planned, Planner, Solver
 from dvp_mpc.control.statistics import Statistics
 from dvp_mpc.control.supervisor import AGE_LIMIT, LOST, ROUNDING, Facts, State, Supervisor
-from dvp_mpc.control.torque import Limiter, guarded, hold_torque, predict
+from dvp_mpc.control.torque import Limiter, guarded, hold_torque
 from dvp_mpc.errors import BadSetting, NotReady
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
@@ -25,7 +26,6 @@ from dvp_mpc.value import ValueFunction
 
 PLAN_PERIODS = 3  # plan periods that an old plan may serve, within AGE_LIMIT
 OUTSIDE = 0.0087  # [rad] beyond a position limit: half a degree
-NOW = 0.001  # [s] a sample younger than this is not predicted forward
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Controller:
         self._limiter = Limiter(task.arm.torque_limit, self._period)
         self._gate = Gate(task.arm)
         self._supervisor = Supervisor(armed=not settings.arming)
-        self._now: float | None = None  # [s] the caller's, or counted from 0
-        self._x: np.ndarray | None = None  # (14,) as measured, or predicted from there with the torques given since
-        self._measured_at = -np.inf
+        self._now = 0.0  # [s] the caller's, or counted from 0
+        self._begun = False
+        self._estimate = Estimate(task.arm, self._period)
         self._fresh = False  # whether this step brought an accepted state
         self._alarm = ""
         self._plan: Plan | None = None
@@ -89,7 +89,6 @@ class Controller:
         self._plans = 0
         self._until_plan = 0  # steps until the next plan is due
         self._torque: np.ndarray | None = None  # the last one, gravity included
-        self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(AGE_LIMIT / self._period) + 2)
         self._commands: deque[Callable[[], None]] = deque()  # from other threads, taken by the next step
         self._fatal = ""
 
@@ -116,26 +115,26 @@ class Controller:
     @property
     def at_rest(self) -> bool:
         """Whether the arm stands still, as far as is known."""
-        return self._x is not None and bool((np.abs(self._x[DOF:]) < 0.05).all())
+        return self._estimate.at_rest
 
     @property
     def state_age(self) -> float:
         """Since the last accepted state was measured, at the last step [s]."""
-        return np.inf if self._now is None else self._now - self._measured_at
+        return self._now - self._estimate.measured_at
 
     @property
     def silent(self) -> bool:
-        """Whether no torque should be given out at all: a fault, and nobody knows where the arm is.
+        """Whether no torque should be given out at all: nobody knows where the arm is, not yet or not any more.
 
         HOLD on predictions stops the arm within 0.3 s; after that its prediction and the arm drift apart, and what carries the
         one throws the other: 2 rad/s a second later. A driver that hears nothing can brake on its own sensors.
         """
-        return self.state is State.FAULT and self.state_age > LOST
+        return self._estimate.x is None or (self.state is State.FAULT and self.state_age > LOST)
 
     @property
     def trusted(self) -> bool:
         """Whether the state lies in the region that the value is trusted on."""
-        return self._x is not None and self.task.trusts(self._x)
+        return self._estimate.x is not None and self.task.trusts(self._estimate.x)
 
     @property
     def goal_in_world(self) -> np.ndarray:
@@ -162,7 +161,7 @@ class Controller:
             raise NotReady(f"{self._planner.failure}; the solver must be restarted first")
         if self.state_age > AGE_LIMIT:
             raise NotReady("there is no fresh state of the arm")
-        if self._x is not None and (text := self._beyond_limits(self._x)):
+        if self._estimate.x is not None and (text := self._beyond_limits(self._estimate.x)):
             raise NotReady(text)
         self._fatal = ""
         self._commands.append(self._leave_fault)
@@ -178,19 +177,18 @@ class Controller:
         """
         began, elapsed = self._clock(), self._advance(now)
         verdict = self._gate(t, q, v, elapsed)
-        if now is None and self._now is not None:
+        if now is None:
             self._now += verdict.late
         if verdict.refusal is not None:
             self.statistics.refused[verdict.refusal.value] += 1
         self._alarm = self._alarm or verdict.alarm
         self._fresh = verdict.refusal is None
         if verdict.x is None:
-            self._predict(elapsed)
+            self._estimate.predict(elapsed)
+        elif self._fresh:
+            self._estimate.measure(self._now if now is None else float(t), verdict.x, self._now)
         else:
-            self._x = verdict.x
-        if self._fresh and self._now is not None:
-            self._measured_at = self._now if now is None else min(float(t), self._now)
-            self._compensate()
+            self._estimate.believe(verdict.x)
         return self._act(began, elapsed)
 
     def coast(self, *, now: float | None = None) -> np.ndarray:
@@ -198,59 +196,40 @@ class Controller:
         began, elapsed = self._clock(), self._advance(now)
         self._gate.wait(elapsed)
         self._fresh = False
-        self._predict(elapsed)
+        self._estimate.predict(elapsed)
         return self._act(began, elapsed)
 
     def _advance(self, now: float | None) -> float:
-        if now is None:
-            elapsed = self._period
-            self._now = (self._now or 0.0) + elapsed
-        else:
-            elapsed = self._period if self._now is None else max(0.0, float(now) - self._now)
-            self._now = float(now)
+        first, self._begun = not self._begun, True
+        elapsed = self._period if now is None or first else max(0.0, float(now) - self._now)
+        self._now = self._now + elapsed if now is None else float(now)
         self._alarm = "the loop stood still" if elapsed > AGE_LIMIT + ROUNDING else ""
         return elapsed
-
-    def _predict(self, elapsed: float) -> None:
-        """Move the state on with the torque that was given; of a long gap nothing is known."""
-        if self._x is not None and self._torque is not None and elapsed <= 0.1:
-            self._x = np.concatenate(predict(self.task.arm, self._x[:DOF], self._x[DOF:], self._torque, elapsed))
-
-    def _compensate(self) -> None:
-        """Bring a state that took a while to come up to now, with the torques given since it was measured."""
-        at, now = self._measured_at, self._now
-        if self._x is None or now is None or not NOW < now - at <= AGE_LIMIT:
-            return
-        q, v = self._x[:DOF], self._x[DOF:]
-        ends = [given for given, _ in list(self._past)[1:]] + [now]
-        for (_, torque), end in zip(self._past, ends, strict=True):
-            if end > at:
-                q, v = predict(self.task.arm, q, v, torque, end - at)
-                at = end
-        self._x = np.concatenate([q, v])
 
     def _act(self, began: float, elapsed: float) -> np.ndarray:
         while self._commands:
             self._commands.popleft()()
         self._plan_ahead()
-        self._supervisor(elapsed, self._facts())
+        before = self.state
+        if self._supervisor(elapsed, self._facts()) is not before:
+            self.statistics.transitions.append((self._now, self.state.value, self.reason))
         asked = self._ask()
         if self._torque is None:  # the first torque has no predecessor: start from what carries the arm
-            start = np.zeros(DOF) if self._x is None else self.task.arm.gravity_torque(self._x[:DOF])
+            start = np.zeros(DOF) if self._estimate.x is None else self.task.arm.gravity_torque(self._estimate.x[:DOF])
             self._torque = np.clip(start, -self.task.arm.torque_limit, self.task.arm.torque_limit)
         self._torque = self._limiter(asked, self._torque)
-        self._past.append((float(self._now or 0.0), self._torque))
+        self._estimate.gave(self._now, self._torque)
         self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)
-        if self.settings.gravity_in_command or self._x is None:
+        if self.settings.gravity_in_command or self._estimate.x is None:
             return self._torque.copy()
-        return self._torque - self.task.arm.gravity_torque(self._x[:DOF])
+        return self._torque - self.task.arm.gravity_torque(self._estimate.x[:DOF])
 
     def _plan_ahead(self) -> None:
         self._take(self._planner.newest())  # first, since a planner takes no request before its answer was taken
         self._until_plan -= 1
-        if self._fresh and self._x is not None and self._until_plan <= 0:
+        if self._fresh and self._estimate.x is not None and self._until_plan <= 0:
             self._until_plan = self._steps_per_plan
-            self._planner.request(float(self._now or 0.0), self._x, self._goal, self.trusted)
+            self._planner.request(self._now, self._estimate.x, self._goal, self.trusted)
             self._take(self._planner.newest())
 
     def _take(self, answer: Planned | None) -> None:
@@ -263,19 +242,19 @@ class Controller:
             self._plan, self._plan_time, self._plans = answer.plan, answer.t, self._plans + 1
 
     def _facts(self) -> Facts:
-        now, period = float(self._now or 0.0), 1 / self.settings.plan_hz
-        age, plan_age = now - self._measured_at, now - self._plan_time
+        now, period = self._now, 1 / self.settings.plan_hz
+        age, plan_age = now - self._estimate.measured_at, now - self._plan_time
         degraded = ""
-        if self._x is not None and not self.task.trusts(self._x):
+        if self._estimate.x is not None and not self.task.trusts(self._estimate.x):
             degraded = "outside the region that the value is trusted on"
         elif not self._fresh and age > 1.5 * self._period:  # a sample that is a little late is not missing
             degraded = "no new state"
         elif plan_age > (1 + self._planner.latency) * period - ROUNDING:
             degraded = "no new plan"
         fatal = self._fatal or self._planner.failure
-        if not fatal and self._fresh and self._x is not None:
-            fatal = self._beyond_limits(self._x)
-        fastest = np.inf if self._x is None else float(np.abs(self._x[DOF:]).max())
+        if not fatal and self._fresh and self._estimate.x is not None:
+            fatal = self._beyond_limits(self._estimate.x)
+        fastest = np.inf if self._estimate.x is None else float(np.abs(self._estimate.x[DOF:]).max())
         limit = min((PLAN_PERIODS + self._planner.latency) * period, max(period, AGE_LIMIT)) + self._period / 2
         return Facts(age, plan_age, limit, self._plans, fastest, degraded, self._alarm, fatal)
 
@@ -288,13 +267,11 @@ class Controller:
 
     def _ask(self) -> np.ndarray:
         """The torque that is wanted, before the limiter."""
-        if self._x is None:
+        if self._estimate.x is None:
             return np.zeros(DOF)
-        q, v = self._x[:DOF], self._x[DOF:]
+        q, v = self._estimate.x[:DOF], self._estimate.x[DOF:]
         share = self._supervisor.blend
         torque = hold_torque(self.task.arm, q, v) if share < 1 else np.zeros(DOF)
         if share > 0 and self._plan is not None:
-            torque = (1 - share) * torque + share * self._plan.torque(
-                float(self._now or 0.0) - self._plan_time, self._x
-            )
+            torque = (1 - share) * torque + share * self._plan.torque(self._now - self._plan_time, self._estimate.x)
         return guarded(self.task.arm, torque, q, v)

@@ -1,6 +1,6 @@
 """Statistics of a controller: what a user asks of a real-time loop, never a mean alone."""
 
-from collections import Counter
+from collections import Counter, deque
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class Statistics:
         """States that were not accepted, by reason."""
         self.states: Counter[str] = Counter()
         """Steps in each state of the supervisor."""
+        self.transitions: deque[tuple[float, str, str]] = deque(maxlen=100)
+        """(time [s], state, reason) of the last changes of state."""
         self._seconds = np.zeros(WINDOW)
 
     def stepped(self, state: str, *, missed: bool) -> None:
