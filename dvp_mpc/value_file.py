@@ -78,7 +78,8 @@ def save_value(path: Path, value: Value, problem: Problem, golden: Golden, facts
     }
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with whole_file(path) as part:
-        safetensors.numpy.save_file(contiguous, part, {"card": json.dumps(card)})
+        text = json.dumps(card)
+        safetensors.numpy.save_file(contiguous, part, {"card": text, "card_sha256": _digest(text)})
     return json.loads(json.dumps(card))
 
 
@@ -126,10 +127,12 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:  # the last two: bf16, float8
         raise ModelFileError(path, "file", f"not a safetensors file ({error})") from error
+    if _digest(metadata.get("card", "")) != metadata.get("card_sha256"):
+        raise ModelFileError(path, "card", "missing, or not the one that was saved")
     try:
         card = json.loads(metadata["card"])
     except (KeyError, ValueError, RecursionError) as error:
-        raise ModelFileError(path, "card", "missing or not JSON") from error
+        raise ModelFileError(path, "card", "not JSON") from error
     if not isinstance(card, dict):
         raise ModelFileError(path, "card", "not a JSON object")
     if card.get("format") is True or card.get("format") != FORMAT:  # JSON's true equals 1
@@ -186,6 +189,10 @@ def _answers(value: Value, golden: Golden) -> tuple[np.ndarray, np.ndarray]:
         V.append(bound.cost(x, t))
         Vx.append(bound.derivatives(x, t, Jt)[0])
     return np.array(V), np.array(Vx)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _checksum(tensors: Mapping[str, np.ndarray]) -> str:

@@ -54,7 +54,7 @@ def take_apart(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def put_together(path: Path, card: object, tensors: dict[str, np.ndarray]) -> None:
     text = card if isinstance(card, str) else json.dumps(card)
-    safetensors.numpy.save_file(tensors, path, {"card": text})
+    safetensors.numpy.save_file(tensors, path, {"card": text, "card_sha256": value_file._digest(text)})
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -141,7 +141,14 @@ def as_bfloat16(path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + header :])
 
 
+def flip_card_bit(path: Path) -> None:
+    """In the date, which nothing else would notice."""
+    data = path.read_bytes()
+    path.write_bytes(data.replace(FACTS["date"].encode(), b"2026-11-33", 1))  # type: ignore[attr-defined]
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
+    "a bit of the card's date": (flip_card_bit, "card"),
     "missing": (Path.unlink, "file"),
     "empty": (cut(0.0), "file"),
     "first byte": (lambda p: p.write_bytes(p.read_bytes()[:1]), "file"),  # type: ignore[dict-item,return-value]

@@ -11,8 +11,10 @@ import tyro
 from tyro.conf import subcommand
 
 from dvp_mpc.cli.evaluate import Evaluate
+from dvp_mpc.cli.faults import Faults
 from dvp_mpc.cli.inspect import Inspect
 from dvp_mpc.cli.output import Output
+from dvp_mpc.cli.ros_demo import RosDemo
 from dvp_mpc.cli.simulate import Simulate
 from dvp_mpc.cli.train import Train
 from dvp_mpc.errors import DvpError, UsageError
@@ -36,12 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect:
+def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults:
     commands = (
         Annotated[Train, subcommand("train", default=Train(*_preset(args)))]
         | Annotated[Simulate, subcommand("simulate")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Inspect, subcommand("inspect")]
+        | Annotated[RosDemo, subcommand("ros-demo")]
+        | Annotated[Faults, subcommand("faults")]
     )
     one_flag = (tyro.conf.FlagCreatePairsOff,)  # --json, without a --no-json beside it
     return tyro.cli(commands, args=args, prog="dvp-mpc", description=DESCRIPTION, config=one_flag)

@@ -124,12 +124,14 @@ class Controller:
 
     @property
     def silent(self) -> bool:
-        """Whether no torque should be given out at all: nobody knows where the arm is, not yet or not any more.
+        """Whether no torque should be given out at all: nobody knows where the arm is, not yet or not any more, or the arm
+        does not take torque as it is meant.
 
         HOLD on predictions stops the arm within 0.3 s; after that its prediction and the arm drift apart, and what carries the
         one throws the other: 2 rad/s a second later. A driver that hears nothing can brake on its own sensors.
         """
-        return self._estimate.x is None or (self.state is State.FAULT and self.state_age > LOST)
+        unknown = self._supervisor.torque_misunderstood or self.state_age > LOST
+        return self._estimate.x is None or (self.state is State.FAULT and unknown)
 
     @property
     def trusted(self) -> bool:

@@ -64,6 +64,22 @@ def prepare_thread(mode: str, cpus: tuple[int, ...] = (), priority: int = PRIORI
     return granted
 
 
+def raise_other_threads(priority: int) -> bool:
+    """SCHED_FIFO for every thread of this process but the main one; whether it was granted.
+
+    A middleware's threads are made with the process's first node, long before anybody knows what rights are wanted.
+    """
+    for name in os.listdir("/proc/self/task"):
+        if int(name) != os.getpid():
+            try:
+                os.sched_setscheduler(int(name), os.SCHED_FIFO, os.sched_param(priority))
+            except ProcessLookupError:
+                continue  # it has ended
+            except PermissionError:
+                return False
+    return True
+
+
 @contextmanager
 def quiet_gc() -> Iterator[None]:
     """No garbage collection inside: a full one takes tens of milliseconds. What is there already is never looked at again."""

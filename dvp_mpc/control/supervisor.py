@@ -77,6 +77,8 @@ class Supervisor:
         self.reason = "" if armed else "waiting for states and plans"
         self.blend = 1.0 if armed else 0.0
         """Share of the plan in the torque while ARMING: [0, 1]."""
+        self.torque_misunderstood = False
+        """Whether the hold torque itself is in doubt: the arm moved under it when it should not."""
         self._time = 0.0
         self._began: int | None = None  # plans that were there when the first fact of this arming came
         self._clear = 0.0
@@ -92,6 +94,7 @@ class Supervisor:
         if self.state is not State.FAULT:
             raise NotReady(f"no fault to reset: the state is {self.state.value}")
         self._recoveries.clear()
+        self.torque_misunderstood = False
         self._hold(f"reset after: {self.reason}", only_plans=False)
 
     def __call__(self, elapsed: float, facts: Facts) -> State:
@@ -118,6 +121,7 @@ class Supervisor:
         elif facts.plans - self._began < PROVEN or cause:
             self.reason = cause or "plans are being proven"
             if facts.fastest > RESTLESS and facts.age <= AGE_LIMIT:
+                self.torque_misunderstood = True
                 self._fail(
                     "the arm moves under the torque that should hold it: wrong gravity convention, payload, or a hand"
                 )

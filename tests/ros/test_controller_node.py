@@ -1,0 +1,292 @@
+"""The controller node from outside: what it refuses and why, who may interrupt it, and how it ends."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")  # the extra 'ros'
+
+import rclpy
+from dvp_mpc_ros.qos import NEWEST_STATE
+from dvp_mpc_ros.session import Session
+from geometry_msgs.msg import PointStamped, PoseStamped
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from dvp_mpc.models import load_model
+
+Start = Callable[..., Session]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """start(controller parameters..., plant={...}): a session, ended with the test."""
+    sessions: list[Session] = []
+
+    def start(plant: dict[str, Any] | None = None, **controller: Any) -> Session:
+        session = Session(tmp_path / f"session{len(sessions)}", plant or {}, controller)
+        sessions.append(session)
+        return session
+
+    yield start
+    for session in sessions:
+        session.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A controller without a plant, to be restarted with other parameters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", "101")  # the tests' own go to 100
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        session = Session(tmp_path_factory.mktemp("one"), {}, {})
+    session.plant.end()
+    yield session
+    session.__exit__(None, None, None)
+
+
+def tracking(session: Session) -> Session:
+    assert session.configure(), session.safety_state
+    assert session.activate(), session.safety_state
+    assert session.spin_until(lambda: session.safety_state == "tracking", 5.0), session.safety_state
+    return session
+
+
+def log(session: Session) -> str:
+    return session.controller.log.read_text(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"model": "/no/such/file.safetensors"}, ["no such file", "shipped: panda_reach"]),
+        ({"model": "../../etc/passwd"}, ["passwd"]),
+        ({"arm": "xarm7"}, ["arm", "panda", "xarm7"]),
+        ({"nodes": 0}, ["nodes", "0"]),
+        ({"rate_hz": "fast"}, ["rate_hz"]),
+        ({"plan_hz": 130.0}, ["plan_hz = 130", "must divide"]),
+        ({"terminal": "none"}, ["terminal 'none'", "value, riccati, zero"]),
+        ({"realtime": "please"}, ["realtime 'please'", "enforce, try, off"]),
+        ({"initial_goal": [3.0, 0.0, 0.5]}, ["outside the trained box"]),
+        ({"fault_plan": "/no/plan.yaml"}, ["/no/plan.yaml", "no such file"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_configure_refuses_by_name_and_the_node_lives_on(
+    node: Session, parameters: dict[str, Any], words: list[str]
+) -> None:
+    node.restart_controller(parameters)
+    assert not node.configure()
+    assert node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    for word in words:
+        assert word in node.safety_state
+    assert node.lifecycle_state() == "unconfigured"
+    assert "Traceback" not in log(node)
+
+
+def test_a_bad_parameter_can_be_put_right(node: Session) -> None:
+    node.restart_controller({"nodes": 0})
+    assert not node.configure()
+    assert set_parameter(node, "nodes", 0)[0] is False
+    assert set_parameter(node, "nodes", 2)[0] is True
+    assert node.configure()
+    fixed, why = set_parameter(node, "nodes", 3)
+    assert not fixed
+    assert "nodes is fixed once the node is configured" in why
+
+
+def set_parameter(session: Session, name: str, value: int) -> tuple[bool, str]:
+    entry = Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value))
+    request = SetParameters.Request(parameters=[entry])
+    result = session.call(SetParameters, "/mpc_controller/set_parameters", request).results[0]
+    return result.successful, result.reason
+
+
+def test_open_discovery_is_refused_where_that_is_asked_for(node: Session) -> None:
+    node.restart_controller({"require_closed_discovery": True}, ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET")
+    assert not node.configure()
+    node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in node.safety_state
+
+
+def test_security_that_would_fail_open_is_refused(node: Session) -> None:
+    """With security enabled but not enforced, a node without keys would start all the same, unprotected."""
+    node.restart_controller({}, ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY="Permissive")
+    assert not node.configure()
+    node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    assert "fail open" in node.safety_state
+
+
+def test_activation_is_refused_with_every_reason(start: Start) -> None:
+    session = start(joint_states_topic="/nowhere", command_topic="/elsewhere")
+    assert session.configure()
+    began = time.monotonic()
+    assert not session.activate()
+    assert time.monotonic() - began < 2.0
+    session.spin_until(lambda: "refused" in session.safety_state, 2.0)
+    for words in ("nobody publishes on /nowhere", "no joint state came", "nobody listens on /elsewhere"):
+        assert words in session.safety_state
+    assert session.lifecycle_state() == "inactive"
+
+
+def test_activation_is_refused_to_a_moving_arm_and_before_a_deaf_listener(start: Start) -> None:
+    session = start(plant={"disturbance": "push:60@0-60"})
+    session.node.create_subscription(
+        Float64MultiArray,
+        "/effort_controller/commands",
+        lambda message: None,
+        QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+    )
+    assert session.configure()
+    assert not session.activate()
+    session.spin_until(lambda: "refused" in session.safety_state, 2.0)
+    assert "moves at" in session.safety_state
+    assert "cannot hear this node" in session.safety_state
+
+
+def test_targets_are_taken_or_refused_with_the_reason(start: Start) -> None:
+    session = tracking(start())
+    _task, _, _ = load_model("panda_reach")
+    publishers = {
+        PointStamped: session.node.create_publisher(PointStamped, "/mpc_controller/target_position", 1),
+        PoseStamped: session.node.create_publisher(PoseStamped, "/mpc_controller/target_pose", 1),
+    }
+    session.node.destroy_publisher(session._goal)  # a second publisher of targets would be a fault
+    session.spin(0.5)
+    good = np.array([0.5, 0.1, 0.4])
+    for message, words in bad_targets(good):
+        publishers[type(message)].publish(message)
+        assert session.spin_until(lambda: words in session.figures.get("target", ""), 5.0), words  # noqa: B023
+    assert session.safety_state == "tracking"
+    publishers[PoseStamped].publish(pose(good))
+    assert session.spin_until(lambda: "0.5, 0.1, 0.4" in session.figures["goal_in_world"], 5.0)
+    assert "target" not in session.figures
+
+
+def point(xyz: np.ndarray, frame: str = "world", sec: int = 0) -> PointStamped:
+    message = PointStamped()
+    message.header.frame_id, message.header.stamp.sec = frame, sec
+    message.point.x, message.point.y, message.point.z = map(float, xyz)
+    return message
+
+
+def pose(xyz: np.ndarray, w: float = 1.0) -> PoseStamped:
+    message = PoseStamped()
+    message.header.frame_id = "panda_link0"
+    message.pose.position.x, message.pose.position.y, message.pose.position.z = map(float, xyz)
+    message.pose.orientation.w = w
+    return message
+
+
+def bad_targets(good: np.ndarray) -> list[tuple[Any, str]]:
+    return [
+        (point(good * np.nan), "not three finite numbers"),
+        (point(good, frame="camera"), "'camera' is none of"),
+        (point(good, sec=12), "s old"),
+        (point(np.array([3.0, 0, 0.4])), "outside the trained box"),
+        (pose(good, w=0.0), "orientation has norm 0"),
+    ]
+
+
+def test_joint_states_in_another_order_with_more_joints_make_no_difference(start: Start) -> None:
+    """A robot's joint_state_broadcaster sorts by name and adds the fingers."""
+    session = start(joint_states_topic="/shuffled")
+    names = [f"panda_joint{i}" for i in (5, 1, 7, 3, 2, 6, 4)]
+    relay = session.node.create_publisher(JointState, "/shuffled", 1)
+
+    def pass_on(message: JointState) -> None:
+        order = [list(message.name).index(name) for name in names]
+        shuffled = JointState(header=message.header, name=[*names, "panda_finger_joint1"])
+        shuffled.position = [*(message.position[i] for i in order), float("nan")]
+        shuffled.velocity = [*(message.velocity[i] for i in order), float("nan")]
+        relay.publish(shuffled)
+
+    session.node.create_subscription(JointState, "/joint_states", pass_on, NEWEST_STATE)
+    tracking(session)
+    session.spin(0.3)
+    assert session.safety_state in ("tracking", "degraded: no new plan")
+
+
+def test_dry_run_moves_nothing(start: Start) -> None:
+    session = start(dry_run=True)
+    heard: list[Any] = []
+    session.node.create_subscription(Float64MultiArray, "/mpc_controller/dry_run/commands", heard.append, 1)
+    tracking(session)
+    session.spin(0.5)
+    assert len(heard) > 50
+    task, _, _ = load_model("panda_reach")
+    np.testing.assert_allclose(heard[-1].data, task.arm.gravity_torque(task.arm.home), atol=0.5)
+    session.end()
+    assert (session.record()["mode"] == 0).all()  # the plant never heard a command
+
+
+def test_a_plant_that_is_told_nonsense_about_gravity_does_not_follow(start: Start) -> None:
+    """Its driver does not add gravity; what would let the arm fall is no arming to its watchdog."""
+    session = start(gravity_in_command=False)
+    assert session.configure(), session.safety_state
+    assert session.activate(), (session.spin(0.2), session.safety_state)
+    session.spin(1.0)
+    session.end()
+    assert (session.record()["mode"] == 0).all()
+    assert np.abs(session.record()["v"]).max() < 0.01
+
+
+def test_path_and_diagnostics(start: Start) -> None:
+    session = start()
+    paths: list[MarkerArray] = []
+    session.node.create_subscription(MarkerArray, "/mpc_controller/predicted_path", paths.append, 1)
+    tracking(session)
+    assert session.spin_until(lambda: bool(paths) and len(paths[-1].markers[0].points) == 11, 5.0)
+    assert session.spin_until(lambda: session.figures.get("safety_state") == "tracking", 5.0)
+    wanted = "rate_hz ticks missed_ticks rejected_plans state_age_ms safety_state value_trusted rights period_p99_ms"
+    assert set(wanted.split()) <= session.figures.keys()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_at_rest_with_exit_code_0(start: Start, how: signal.Signals) -> None:
+    session = tracking(start())
+    session.send_goal(np.array([0.5, 0.3, 0.3]))
+    session.spin(0.5)
+    began = time.monotonic()
+    session.controller.signal(how)
+    assert session.controller.process.wait(5.0) == 0
+    assert time.monotonic() - began < 2.0
+    session.end()
+    record = session.record()
+    assert (np.abs(record["v"][record["t"] > began + 0.5]) < 0.05).all()
+
+
+@pytest.mark.parametrize("callback", ["_serve_targets", "_look_around", "_publish_path", "_on_target_position"])
+def test_an_exception_in_any_callback_is_a_latched_fault_of_a_living_node(
+    monkeypatch: pytest.MonkeyPatch, callback: str
+) -> None:
+    from dvp_mpc_ros import controller_node
+
+    faults: list[str] = []
+    loop = SimpleNamespace(controller=SimpleNamespace(fault=faults.append))
+
+    rclpy.init()
+    try:
+        node = controller_node.ControllerNode()
+        node.loop = loop  # type: ignore[assignment]
+        broken = getattr(controller_node.ControllerNode, callback).__wrapped__
+
+        def explode(self: Any, *args: Any) -> None:
+            raise ZeroDivisionError("broken on purpose")
+
+        monkeypatch.setattr(controller_node.ControllerNode, callback, controller_node._guarded(explode))
+        getattr(node, callback)(*([None] * (broken.__code__.co_argcount - 1)))
+        assert faults == ["ZeroDivisionError in explode: broken on purpose"]
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown()

@@ -1,0 +1,357 @@
+"""The plant node as a process, over DDS; judged by the record that it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("pybullet")
+
+from dvp_mpc_ros.plant_parameters import PlantParameters, load_disturbances
+from dvp_mpc_ros.qos import NEWEST_RELIABLE, NEWEST_STATE
+from dvp_mpc_sim.watchdog import Follow
+from geometry_msgs.msg import WrenchStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+
+from dvp_mpc.disturbance import parse_disturbance
+from dvp_mpc.errors import UsageError
+from dvp_mpc.problem.arm import Arm
+
+NO_COMMAND, FOLLOW, BRAKE = range(len(Follow))
+COMMANDS = "/effort_controller/commands"
+ALL_LATCHED = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+Record = dict[str, np.ndarray]
+
+
+def command_line(parameters: dict[str, Any]) -> list[str]:
+    words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return [sys.executable, "-m", "dvp_mpc_ros.plant_node", "--ros-args", *words]
+
+
+class Plant:
+    """The node under test, and what a test needs to meet it."""
+
+    def __init__(self, peer: Any, folder: Path, **parameters: Any):
+        self.peer, self.node, self._path = peer, peer.node, folder / "record.npz"
+        self.states: list[JointState] = []
+        self.modes: list[str] = []
+        self.node.create_subscription(JointState, "joint_states", self.states.append, NEWEST_STATE)
+        self.node.create_subscription(
+            String, "/plant/mode", lambda message: self.modes.append(message.data), ALL_LATCHED
+        )
+        self._commands = self.node.create_publisher(Float64MultiArray, COMMANDS, NEWEST_RELIABLE)
+        self._wrench = self.node.create_publisher(WrenchStamped, "/plant/wrench", 10)
+        self._log = folder / "log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command_line({"record": str(self._path), **parameters}), stdout=log, stderr=subprocess.STDOUT
+            )
+        assert self.until(lambda: self.states and self.modes and self._wrench.get_subscription_count() > 0, 20), (
+            self.log
+        )
+        self.until(lambda: self._commands.get_subscription_count() > 0, 5)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Spin until the condition holds; False when the time is over."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end or self.process.poll() is not None:
+                return False
+            self.peer.executor.spin_once(timeout_sec=0.01)
+        return True
+
+    def command(self, torque: np.ndarray, seconds: float, rate_hz: float = 200) -> None:
+        """Send a torque for a while, in real time where that is granted: a sender that stands still is another test."""
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+        begin, message = time.monotonic(), Float64MultiArray(data=np.asarray(torque, dtype=float).tolist())
+        for k in range(round(seconds * rate_hz)):
+            self._commands.publish(message)
+            time.sleep(max(0.0, begin + (k + 1) / rate_hz - time.monotonic()))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+    def push(self, *wrench: float, link: str = "") -> None:
+        message = WrenchStamped()
+        message.header.frame_id = link
+        force, torque = message.wrench.force, message.wrench.torque
+        force.x, force.y, force.z, torque.x, torque.y, torque.z = map(float, wrench)  # an int would arrive as NaN
+        self._wrench.publish(message)
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> Record:
+        """End the node by a signal; its record."""
+        self.process.send_signal(number)
+        assert self.process.wait(10) == 0, self.log
+        with np.load(self._path) as file:
+            return dict(file)
+
+
+@pytest.fixture
+def plant(peer: Any, tmp_path: Path) -> Iterator[Callable[..., Plant]]:
+    """plant(**parameters): a running node."""
+    plants: list[Plant] = []
+
+    def start(**parameters: Any) -> Plant:
+        plants.append(Plant(peer, tmp_path, **parameters))
+        return plants[-1]
+
+    yield start
+    for each in plants:
+        each.process.kill()
+        each.process.wait()
+
+
+def seconds(state: JointState) -> float:
+    """Stamp of a joint state [s]."""
+    return state.header.stamp.sec + 1e-9 * state.header.stamp.nanosec
+
+
+def last_command(record: Record) -> int:
+    """Row in which the last command came."""
+    return int(np.flatnonzero(np.diff(record["command_count"], prepend=0))[-1])
+
+
+def test_states_at_1_khz_of_an_arm_that_is_held(plant: Callable[..., Plant], panda: Arm) -> None:
+    node = plant()
+    node.until(lambda: False, 1.5)
+    assert node.modes == ["no command"], "published before anybody listened, and latched"
+    state = node.states[-1]
+    assert tuple(state.name) == panda.joint_names
+    np.testing.assert_allclose(state.position, panda.home, atol=1e-6)
+    np.testing.assert_allclose(state.effort, panda.gravity_torque(panda.home), atol=1e-3)
+    assert abs(time.time_ns() - state.header.stamp.sec * 1_000_000_000 - state.header.stamp.nanosec) < 5e9
+    record = node.end()
+    gaps = np.diff(record["t"])
+    assert (gaps > 0).all()
+    assert len(gaps) / (record["t"][-1] - record["t"][0]) > 800  # 999 on a machine that does nothing else
+    assert np.percentile(gaps, 90) < 2e-3
+    assert (np.diff(record["stamp_ns"]) > 0).all()
+    assert (record["mode"] == NO_COMMAND).all()
+    assert np.isnan(record["command"]).all()
+    np.testing.assert_allclose(record["q"], np.tile(panda.home, (len(gaps) + 1, 1)), atol=1e-6)
+
+
+def test_commands_are_followed_until_they_stop_and_again_once_armed(plant: Callable[..., Plant], panda: Arm) -> None:
+    node, carry = plant(), panda.gravity_torque(panda.home)
+    node.command(carry, 0.6)
+    node.command(carry + np.array([3.0, 0, 0, 0, 0, 0, 0]), 0.3)  # sets the arm in motion
+    node.until(lambda: node.modes[-1] == "brake", 2)
+    node.command(carry + 10, 0.1)  # a sender who does not know that he was lost
+    node.until(lambda: False, 0.5)
+    held = np.array(node.states[-1].position)
+    node.command(panda.gravity_torque(held), 0.3)
+    node.until(lambda: node.modes[-1] == "brake" and len(node.modes) == 5, 2)
+    assert node.modes == ["no command", "follow", "brake", "follow", "brake"]
+    record = node.end(signal.SIGTERM)
+    follow = record["mode"] == FOLLOW
+    np.testing.assert_array_equal(record["torque"][follow], record["command"][follow])
+    assert follow.sum() > 800
+    assert record["command_count"][-1] == 260
+    began = np.flatnonzero(np.diff((record["mode"] == BRAKE).astype(int)) == 1) + 1
+    assert len(began) == 2
+    for row in began:
+        last = np.flatnonzero(np.diff(record["command_count"][: row + 1]))[-1] + 1
+        assert row - last <= 21
+        late = (record["t"][row] - record["t"][row - 1]) - 1e-3  # of this one step, by the machine
+        assert 0.02 < record["t"][row] - record["t"][last] <= 0.0211 + max(late, 0.0)
+    moving = np.abs(record["v"]).max(axis=1) > 0.05
+    assert moving[began[0]], "the arm was in motion when the commands stopped"
+    assert not moving[began[0] + 500 :].any(), "and at rest half a second later"
+    assert not follow[began[0] : began[0] + 20].any()
+
+
+def test_one_late_command_in_ten_does_not_brake(plant: Callable[..., Plant], panda: Arm) -> None:
+    """The control of the test above: gaps below 20 ms change nothing."""
+    node = plant()
+    node.command(panda.gravity_torque(panda.home), 1.0, rate_hz=100)
+    record = node.end()
+    begin = int(np.flatnonzero(record["mode"] == FOLLOW)[0])
+    gaps = np.diff(record["t"][np.flatnonzero(np.diff(record["command_count"], prepend=0))])
+    braked = (record["mode"][begin : last_command(record)] == BRAKE).any()
+    assert braked == (gaps.max() > 0.02)
+
+
+def test_commands_that_are_none_are_counted_and_not_followed(plant: Callable[..., Plant], panda: Arm) -> None:
+    node, carry = plant(), panda.gravity_torque(panda.home)
+    node.command(carry, 0.3)
+    bad = [np.zeros(6), np.full(7, np.nan), np.full(7, 1e9), np.zeros(0), np.zeros(100_000)]
+    for torque in bad:
+        node.command(torque, 0.03, rate_hz=100)
+    node.until(lambda: node.modes[-1] == "brake", 2)
+    record = node.end()
+    assert node.modes == ["no command", "follow", "brake"]
+    assert np.isfinite(record["torque"]).all()
+    assert "refused" in node.log
+    np.testing.assert_allclose(record["q"][-1], panda.home, atol=1e-3)
+
+
+def test_a_wrench_acts_for_a_tenth_of_a_second_in_the_world(plant: Callable[..., Plant], panda: Arm) -> None:
+    node = plant()
+    before = panda.tool_in_world(np.array(node.states[-1].position))
+    for refused in ([np.nan] * 6, [1e6, 0, 0, 0, 0, 0], [np.inf] + [0.0] * 5):
+        node.push(*refused)
+    node.push(0, 0, 50, 0, 0, 0, link="elbow")
+    node.until(lambda: False, 0.3)
+    node.push(0, -30, 0, 0, 0, 0)
+    node.until(lambda: False, 0.3)
+    after = panda.tool_in_world(np.array(node.states[-1].position))
+    node.push(0, 0, 0, 0, 0, 2, link="panda_link4")
+    node.until(lambda: False, 0.05)
+    node.push(5, 0, 0, 0, 0, 0, link="panda_link4")
+    node.until(lambda: False, 0.3)
+    record = node.end()
+    wrench = record["wrench"]
+    assert (np.abs(wrench[:, 1]) > 0).sum() == 100
+    np.testing.assert_allclose(wrench.sum(axis=0)[:3] * 1e-3, [0.5, -3.0, 0.0], atol=1e-12)  # [N s]
+    assert 20 < (wrench[:, 5] != 0).sum() < 100, "the next message takes its place"
+    assert (after - before)[1] < -0.01
+    assert np.abs((after - before)[[0, 2]]).max() < 0.5 * abs((after - before)[1])
+    assert "elbow" in node.log
+    assert "panda_link4" in node.log
+    assert node.log.count("must be finite") == 3
+
+
+def test_a_seeded_file_of_disturbances_is_what_acts(plant: Callable[..., Plant], tmp_path: Path, panda: Arm) -> None:
+    file = tmp_path / "pushes.yaml"
+    file.write_text(yaml.safe_dump({"seed": 7, "disturbances": ["random:5", "push:20@0.1-0.2/+x"]}))
+    node = plant(disturbance_file=file, disturbance="impulse:1@0.3")
+    node.until(lambda: False, 0.8)
+    record = node.end()
+    pushes = [parse_disturbance("random:5", seed=7), parse_disturbance("push:20@0.1-0.2/+x")]
+    pushes.append(parse_disturbance("impulse:1@0.3"))
+    expected = [sum(p.profile.wrench_in_world(1e-3 * (k + 0.5)) for p in pushes) for k in range(len(record["t"]))]
+    np.testing.assert_allclose(record["wrench"], expected, atol=1e-9)
+
+
+def test_simulated_time_on_request(plant: Callable[..., Plant], peer: Any) -> None:
+    clocks: list[int] = []
+    peer.node.create_subscription(
+        Clock, "/clock", lambda m: clocks.append(m.clock.sec * 10**9 + m.clock.nanosec), NEWEST_STATE
+    )
+    node = plant(publish_clock="true", arm="iiwa", model="''")
+    node.until(lambda: len(clocks) > 20, 5)
+    record = node.end()
+    assert node.states[-1].name[0].startswith("lbr_iiwa")
+    np.testing.assert_array_equal(record["stamp_ns"], 1_000_000 * np.arange(1, len(record["t"]) + 1))
+    assert set(clocks) <= set(record["stamp_ns"].tolist())
+
+
+def test_a_fault_plan_acts_on_the_states_only(plant: Callable[..., Plant], tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    faults = [{"kind": "off", "start": 2.0, "duration": 0.2}, {"kind": "garbage", "start": 2.4, "duration": 0.2}]
+    plan.write_text(yaml.safe_dump({"seed": 1, "faults": [*faults, {"kind": "jump", "start": 2.8, "by": 0.5}]}))
+    node = plant(fault_plan=plan, publish_clock="true")
+    node.until(lambda: 3.0 < seconds(node.states[-1]) < 9, 10)
+    seen = [seconds(message) for message in node.states]
+    record = node.end()
+    assert not [stamp for stamp in seen if 2.002 < stamp < 2.2]
+    assert [stamp for stamp in seen if 1.5 < stamp < 2.0], "the control"
+    jumped = [m.position[0] for m, stamp in zip(node.states, seen, strict=True) if 2.81 < stamp < 9]
+    assert jumped
+    np.testing.assert_allclose(jumped, 0.5, atol=1e-3)
+    np.testing.assert_allclose(record["q"][:, 0], 0.0, atol=1e-3)
+
+
+def test_start_is_as_asked_and_parameters_cannot_be_changed(plant: Callable[..., Plant], peer: Any) -> None:
+    q0, v0 = [0.1, -0.7, 0.1, -2.2, 0.1, 1.5, 0.7], [0.4, -0.3, 0.2, 0.5, 0.0, -0.4, 0.3]
+    node = plant(q0=q0, v0=v0)
+    client = peer.node.create_client(SetParameters, "/plant/set_parameters")
+    assert node.until(client.service_is_ready, 5)
+    wish = Parameter("command_topic", Parameter.Type.STRING, "/other").to_parameter_msg()
+    future = client.call_async(SetParameters.Request(parameters=[wish]))
+    assert node.until(future.done, 5)
+    assert not future.result().results[0].successful
+    assert "read-only" in future.result().results[0].reason
+    node.until(lambda: False, 0.5)
+    record = node.end()
+    np.testing.assert_array_equal(record["q"][0], q0)
+    np.testing.assert_array_equal(record["v"][0], v0)
+    assert (np.abs(record["v"][500:]) < 0.05).all(), "an arm that nobody commands comes to rest"
+
+
+def test_nothing_is_left_of_a_record_by_a_kill(plant: Callable[..., Plant], tmp_path: Path) -> None:
+    node = plant()
+    node.process.kill()
+    assert node.process.wait(5) == -signal.SIGKILL
+    assert not list(tmp_path.glob("*.npz*"))
+
+
+def test_wrong_parameters_end_it_with_one_line_and_2() -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"model": "nothing"}, ["nothing", "panda_reach"]),
+        ({"q0": "hello"}, ["q0", "DOUBLE_ARRAY"]),
+        ({"seed": "-1"}, ["seed", "-1"]),
+        ({"command_topic": "'a b'"}, ["a b"]),
+    ]
+    begun = [
+        (subprocess.Popen(command_line(p), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True), p, words)
+        for p, words in cases
+    ]
+    for process, parameters, words in begun:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 2, (parameters, errors)
+        assert len(errors.strip().splitlines()) == 1, (parameters, errors)
+        assert errors.startswith("plant_node: ")
+        assert not [word for word in words if word not in errors], errors
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"arm": "pandda"}, "unknown arm 'pandda'.*panda, xarm7"),
+        ({"arm": "pandda", "model": ""}, "unknown arm 'pandda'.*panda, xarm7"),
+        ({"arm": "xarm7"}, "panda"),
+        ({"model": "", "arm": "panda", "tool_frame": "hook"}, "tool frame of 'panda' 'hook'.*panda_hand"),
+        ({"tool_frame": "panda_hand"}, "tool_frame = 'panda_hand': the model says"),
+        ({"q0": [0.0, 1.0]}, "q0 = .*7 finite numbers"),
+        ({"v0": [np.nan] + 6 * [0.0]}, "v0 = .*7 finite numbers"),
+        ({"disturbance": "shake:5"}, "disturbance.*impulse:NS@T"),
+        ({"disturbance_file": "nowhere.yaml"}, "disturbance_file = 'nowhere.yaml': no such file"),
+        ({"realtime": "sometimes"}, "realtime.*enforce, try, off"),
+    ],
+    ids=str,
+)
+def test_a_wrong_parameter_is_named(fields: dict[str, Any], words: str) -> None:
+    parameters = PlantParameters(**fields)
+    with pytest.raises(UsageError, match=words):
+        (parameters.check_realtime(), parameters.start(parameters.load_arm()), parameters.disturbances())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "must be a mapping"),
+        ("{seed: 1, pushes: []}", "unknown field 'pushes'; valid choices: seed, disturbances"),
+        ("{seed: -1}", "seed"),
+        ("{disturbances: push}", "list of texts"),
+        ("{disturbances: [5]}", "list of texts"),
+        ("{disturbances: ['push:20']}", "write push:N@T0-T1"),
+        ("{disturbances: [", "not YAML"),
+        ("seed: 2001-99-99", "not YAML"),
+        ("[" * 5000, "not YAML"),
+        ("#" * 70_000, "larger than"),
+    ],
+)
+def test_a_wrong_disturbance_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "pushes.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words) as raised:
+        load_disturbances(path)
+    assert "pushes.yaml" in str(raised.value)
