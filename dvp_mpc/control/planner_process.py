@@ -25,6 +25,7 @@ from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import ValueFunction
 
 HUNG = 0.2  # [s] without an answer; a solve takes 1 ms, the first one 20 ms
+STARTING = "the solver is starting"
 START = 60.0  # [s] a fresh interpreter has to import and solve once
 
 
@@ -58,7 +59,7 @@ class ProcessPlanner:
         goal: Goal,
         terminal: ValueFunction | None,
         settings: MpcSettings,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         """prepare: called in the child before it begins, to set its priority; it must pickle."""
@@ -89,7 +90,7 @@ class ProcessPlanner:
                 child.failure = f"the solver process ended {_how(child.process.exitcode)}"
             elif child.asked is not None and self._clock() - child.asked > HUNG:
                 child.failure = f"the solver gave no answer for {HUNG:g} s"
-        return child.failure or ("" if child.ready else "the solver is starting")
+        return child.failure or ("" if child.ready else STARTING)
 
     def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
         """Plan from state x that holds at t [s]; dropped while an answer is outstanding or the child is gone."""
@@ -162,7 +163,7 @@ def _serve(
     goal: Goal,
     terminal: ValueFunction | None,
     settings: MpcSettings,
-    prepare: Callable[[], None] | None,
+    prepare: Callable[[], object] | None,
 ) -> None:
     """Answer requests until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides

@@ -33,6 +33,11 @@ class Readiness:
         else:
             self._refused[seen.value] += 1
 
+    @property
+    def posture(self) -> np.ndarray:
+        """Of the newest sample: (7,) [rad]; there is one when there are no objections."""
+        return self._samples[-1].q
+
     def objections(self, seconds: float) -> list[str]:
         """Why the arm should not be moved after watching for `seconds`; empty when it may."""
         accepted, refused = len(self._samples), sum(self._refused.values())

@@ -87,7 +87,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Brake and stay."""
-        self.state, self.reason = State.STOPPING, "stopping"
+        self.state, self.reason, self.blend = State.STOPPING, "stopping", 0.0
 
     def reset(self) -> None:
         """Leave FAULT for HOLD, from where the arm is armed again. Raises NotReady when there is no fault."""

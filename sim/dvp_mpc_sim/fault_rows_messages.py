@@ -14,11 +14,11 @@ STAMPS = {"zero": "stamp zero", "future": "stamp in the future", "old": "stamp t
 
 
 def reordered(seed: int) -> Trial:
-    scene = Scenario(seed, duration=4.0)
+    scene = Scenario(seed, duration=3.0)
     kind = ("reorder", "duplicate")[seed % 2]
     clean = scene.clean()
     late = scene.rng.integers(5, 15) * 1e-3  # older than the sample before, or the same
-    run = scene.run(plan=one_fault(seed, kind, start=ARMED, share=0.3, by=float(late)))
+    run = scene.run(plan=one_fault(seed, kind, start=ARMED, share=0.5, by=float(late)))
     newest, accepted, offered = 0, 0, 0
     for read in run.reads:
         offered += read.stamp_ns <= newest
@@ -111,7 +111,7 @@ ROWS = [
         reordered,
         (Bound("accepted", "sum", most=0), Bound("offered", "sum", least=1000), Bound("faults", "sum")),
         16,
-        7,
+        5,
     ),
     Row(
         "F6",

@@ -118,14 +118,14 @@ def clock_step(seed: int) -> Trial:
 
 
 def flapping(seed: int) -> Trial:
-    scene = Scenario(seed, duration=16.0, goal_every=2.0)
+    scene = Scenario(seed, duration=12.0, goal_every=2.0)
     stream = {
         "seed": seed,
-        "faults": [{"kind": "off", "start": float(t), "duration": 0.06} for t in np.arange(1.5, 16, 1.9)],
+        "faults": [{"kind": "off", "start": float(t), "duration": 0.06} for t in np.arange(1.5, 12, 1.9)],
     }
     solver = {
         "seed": seed,
-        "faults": [{"kind": "solver", "start": float(t), "duration": 0.06} for t in np.arange(1.5, 16, 0.5)],
+        "faults": [{"kind": "solver", "start": float(t), "duration": 0.06} for t in np.arange(1.5, 12, 0.5)],
     }
     runs = [scene.run(plan=FaultPlan.read(stream)), replace(scene, solver_faults=FaultPlan.read(solver)).run()]
     clean = scene.clean()

@@ -77,7 +77,7 @@ def stuck(seed: int) -> Trial:
     clean = scene.clean()
     t0 = scene.moving_at(clean)
     run = scene.run(plan=one_fault(seed, "stuck", start=t0))
-    long = Scenario(seed, duration=15.0, goal_every=2.0)
+    long = Scenario(seed, duration=7.5, goal_every=2.0)
     quiet = long.run(deliver=noisy(seed) if seed % 2 else None)
     return basis(scene, clean, run, quiet) | {
         "hold_s": run.first(HOLDING, t0) - t0,
@@ -157,7 +157,7 @@ ROWS = [
         "HOLD <= 100 ms while moving; 0 false alarms in 10 min",
         stuck,
         (Bound("hold_s", most=0.1), Bound("stop_s"), Bound("false_alarms", "sum", most=0), Bound("watched_s", "sum")),
-        40,
+        80,
         1,
     ),
     Row(

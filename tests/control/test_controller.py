@@ -9,7 +9,7 @@ from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.supervisor import State
 from dvp_mpc.control.torque import hold_torque, predict
-from dvp_mpc.errors import BadSetting, GoalError
+from dvp_mpc.errors import BadSetting, GoalError, NotReady
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import GoalFrame, RiccatiValue
@@ -203,6 +203,39 @@ def test_goal_changes_at_run_time_and_a_bad_one_changes_nothing(
     fresh.set_goal(other)
     states = [x for x, _, _ in run(task, fresh, state, 4000, truth)]
     assert np.linalg.norm(task.tool(states[-1]) - other) < 2e-3
+
+
+@pytest.mark.parametrize("how", ["stop", "fault"])
+def test_stop_and_fault_bring_the_arm_to_rest(
+    task: ReachTask, controller: Controller, state: np.ndarray, how: str
+) -> None:
+    speeds = []
+    for k, (x, _, _) in enumerate(run(task, controller, state, 900, truth)):
+        speeds.append(np.abs(x[7:]).max())
+        if k == 300:
+            controller.stop() if how == "stop" else controller.fault("somebody says so")
+    assert speeds[300] > 0.3
+    assert max(speeds[700:]) < 0.05
+    assert controller.state is (State.STOPPING if how == "stop" else State.FAULT)
+    assert controller.at_rest
+
+
+def test_reset_is_refused_with_the_reason_or_leads_back_through_arming(
+    task: ReachTask, controller: Controller, state: np.ndarray
+) -> None:
+    with pytest.raises(NotReady, match="no fault"):
+        controller.reset()
+    modes = []
+    for k, (_, _, mode) in enumerate(run(task, controller, state, 3000, truth)):
+        modes.append(mode)
+        if k == 100:
+            controller.fault("somebody says so")
+        if k == 600:
+            controller.reset()
+    assert set(modes[101:600]) == {State.FAULT}
+    assert modes[602] is State.HOLD
+    assert State.ARMING in modes[1100:1200]
+    assert modes[-1] is State.TRACKING
 
 
 def test_rates_are_refused_by_name() -> None:

@@ -129,6 +129,7 @@ def test_reset_leads_through_hold_and_arming(run: Run) -> None:
 
 def test_stopping_stays(run: Run) -> None:
     run.machine.stop()
+    assert run.machine.blend == 0
     assert run(60) is State.STOPPING
 
 
@@ -164,4 +165,3 @@ def test_whatever_happens_the_plan_moves_the_arm_only_on_a_fresh_state_and_a_fre
         if state is State.ARMING:
             assert machine.blend <= before + DT / BLEND + 1e-12
         assert state is State.TRACKING or machine.reason
-

@@ -266,7 +266,7 @@ def test_a_signal_ends_it_at_rest_with_exit_code_0(start: Start, how: signal.Sig
     assert (np.abs(record["v"][record["t"] > began + 0.5]) < 0.05).all()
 
 
-@pytest.mark.parametrize("callback", ["_serve_targets", "_look_around", "_publish_path", "_on_target_position"])
+@pytest.mark.parametrize("callback", ["_serve", "_look_around", "_publish_path", "_publish_diagnostics"])
 def test_an_exception_in_any_callback_is_a_latched_fault_of_a_living_node(
     monkeypatch: pytest.MonkeyPatch, callback: str
 ) -> None:
@@ -284,7 +284,7 @@ def test_an_exception_in_any_callback_is_a_latched_fault_of_a_living_node(
         def explode(self: Any, *args: Any) -> None:
             raise ZeroDivisionError("broken on purpose")
 
-        monkeypatch.setattr(controller_node.ControllerNode, callback, controller_node._guarded(explode))
+        monkeypatch.setattr(controller_node.ControllerNode, callback, controller_node.guarded(explode))
         getattr(node, callback)(*([None] * (broken.__code__.co_argcount - 1)))
         assert faults == ["ZeroDivisionError in explode: broken on purpose"]
         node.destroy_node()

@@ -152,40 +152,44 @@ def test_commands_are_followed_until_they_stop_and_again_once_armed(plant: Calla
     node, carry = plant(), panda.gravity_torque(panda.home)
     node.command(carry, 0.6)
     node.command(carry + np.array([3.0, 0, 0, 0, 0, 0, 0]), 0.3)  # sets the arm in motion
-    node.until(lambda: node.modes[-1] == "brake", 2)
-    node.command(carry + 10, 0.1)  # a sender who does not know that he was lost
+    node.until(lambda: False, 0.1)
+    assert node.modes[-1] == "brake"
+    node.command(carry + 8, 0.1)  # a sender who does not know that he was lost
     node.until(lambda: False, 0.5)
-    held = np.array(node.states[-1].position)
-    node.command(panda.gravity_torque(held), 0.3)
-    node.until(lambda: node.modes[-1] == "brake" and len(node.modes) == 5, 2)
-    assert node.modes == ["no command", "follow", "brake", "follow", "brake"]
+    assert node.modes[-1] == "brake"
+    node.command(panda.gravity_torque(np.array(node.states[-1].position)), 0.3)
+    node.until(lambda: False, 0.1)
     record = node.end(signal.SIGTERM)
-    follow = record["mode"] == FOLLOW
+    mode, count, t = record["mode"], record["command_count"], record["t"]
+    assert node.modes[:3] == ["no command", "follow", "brake"]
+    assert count[-1] == 260
+    follow = mode == FOLLOW
     np.testing.assert_array_equal(record["torque"][follow], record["command"][follow])
     assert follow.sum() > 800
-    assert record["command_count"][-1] == 260
-    began = np.flatnonzero(np.diff((record["mode"] == BRAKE).astype(int)) == 1) + 1
-    assert len(began) == 2
+    began = np.flatnonzero(np.diff((mode == BRAKE).astype(int)) == 1) + 1
+    assert len(began) >= 2, "followed again after the first brake"
     for row in began:
-        last = np.flatnonzero(np.diff(record["command_count"][: row + 1]))[-1] + 1
-        assert row - last <= 21
-        late = (record["t"][row] - record["t"][row - 1]) - 1e-3  # of this one step, by the machine
-        assert 0.02 < record["t"][row] - record["t"][last] <= 0.0211 + max(late, 0.0)
-    moving = np.abs(record["v"]).max(axis=1) > 0.05
-    assert moving[began[0]], "the arm was in motion when the commands stopped"
-    assert not moving[began[0] + 500 :].any(), "and at rest half a second later"
-    assert not follow[began[0] : began[0] + 20].any()
+        last = np.flatnonzero(np.diff(count[: row + 1]))[-1] + 1
+        late = (t[row] - t[row - 1]) - 1e-3  # of this one step, by the machine
+        assert row - last <= 20
+        assert 0.0195 < t[row] - t[last] <= 0.0206 + max(late, 0.0)
+    speed = np.abs(record["v"]).max(axis=1)
+    stop = max(began, key=lambda row: speed[row])
+    assert speed[stop] > 0.1, "the arm was in motion when the commands stopped"
+    assert (speed[stop + 400 : stop + 500] < 0.05).all()
+    assert not follow[stop : stop + 400].any(), "nor is a command followed that comes back too early"
+    assert (np.diff(count[stop : stop + 400]) > 0).sum() > 10, "and one did come back"
 
 
-def test_one_late_command_in_ten_does_not_brake(plant: Callable[..., Plant], panda: Arm) -> None:
-    """The control of the test above: gaps below 20 ms change nothing."""
+def test_commands_at_100_hz_do_not_brake(plant: Callable[..., Plant], panda: Arm) -> None:
+    """The control of the test above: gaps of 10 ms change nothing."""
     node = plant()
     node.command(panda.gravity_torque(panda.home), 1.0, rate_hz=100)
     record = node.end()
     begin = int(np.flatnonzero(record["mode"] == FOLLOW)[0])
     gaps = np.diff(record["t"][np.flatnonzero(np.diff(record["command_count"], prepend=0))])
     braked = (record["mode"][begin : last_command(record)] == BRAKE).any()
-    assert braked == (gaps.max() > 0.02)
+    assert braked == (gaps.max() > 0.0195)
 
 
 def test_commands_that_are_none_are_counted_and_not_followed(plant: Callable[..., Plant], panda: Arm) -> None:
@@ -255,15 +259,15 @@ def test_simulated_time_on_request(plant: Callable[..., Plant], peer: Any) -> No
 
 def test_a_fault_plan_acts_on_the_states_only(plant: Callable[..., Plant], tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    faults = [{"kind": "off", "start": 2.0, "duration": 0.2}, {"kind": "garbage", "start": 2.4, "duration": 0.2}]
-    plan.write_text(yaml.safe_dump({"seed": 1, "faults": [*faults, {"kind": "jump", "start": 2.8, "by": 0.5}]}))
+    faults = [{"kind": "off", "start": 3.0, "duration": 0.2}, {"kind": "garbage", "start": 3.3, "duration": 0.2}]
+    plan.write_text(yaml.safe_dump({"seed": 1, "faults": [*faults, {"kind": "jump", "start": 3.6, "by": 0.5}]}))
     node = plant(fault_plan=plan, publish_clock="true")
-    node.until(lambda: 3.0 < seconds(node.states[-1]) < 9, 10)
+    node.until(lambda: 3.8 < seconds(node.states[-1]) < 9, 10)
     seen = [seconds(message) for message in node.states]
     record = node.end()
-    assert not [stamp for stamp in seen if 2.002 < stamp < 2.2]
-    assert [stamp for stamp in seen if 1.5 < stamp < 2.0], "the control"
-    jumped = [m.position[0] for m, stamp in zip(node.states, seen, strict=True) if 2.81 < stamp < 9]
+    assert not [stamp for stamp in seen if 3.002 < stamp < 3.2]
+    assert [stamp for stamp in seen if 2.0 < stamp < 3.0], "the control"
+    jumped = [m.position[0] for m, stamp in zip(node.states, seen, strict=True) if 3.61 < stamp < 9]
     assert jumped
     np.testing.assert_allclose(jumped, 0.5, atol=1e-3)
     np.testing.assert_allclose(record["q"][:, 0], 0.0, atol=1e-3)

@@ -26,10 +26,10 @@ class Polled(CallbackGroup):
 
 def take_newest(subscription: Subscription) -> tuple[bytes, dict[str, Any]] | None:
     """The newest serialised message that has come and what the middleware knows of it, or None; never waits."""
-    newest = None
+    newest: tuple[bytes, dict[str, Any]] | None = None
     with subscription.handle:
         for _ in range(MOST_TAKES):
-            taken = subscription.handle.take_message(subscription.msg_type, True)
+            taken: Any = subscription.handle.take_message(subscription.msg_type, True)
             if taken is None:
                 break
             newest = taken

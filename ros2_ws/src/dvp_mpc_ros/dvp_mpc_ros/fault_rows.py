@@ -3,6 +3,7 @@
 Each trial is a plant and a controller of their own, armed and on their way to a goal half a metre off when the fault comes.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from dvp_mpc_sim.fault_table import Bound, Row, Trial
 from geometry_msgs.msg import PointStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
@@ -24,9 +26,7 @@ from dvp_mpc.errors import RunFailed
 from dvp_mpc.models import load_model
 from dvp_mpc.problem.arm import Arm
 from dvp_mpc_ros.demo import command_gaps_ms, count_violations
-from dvp_mpc_ros.qos import NEWEST_STATE
 from dvp_mpc_ros.session import Session
-from dvp_mpc_sim.fault_table import Bound, Row, Trial
 
 FAULTS = 402  # first word of the seed
 PERIOD = 0.005  # [s]
@@ -145,7 +145,6 @@ def second_publisher(seed: int) -> Trial:
 
 def unheard(seed: int) -> Trial:
     """Activation without states, without a listener, or with one that cannot hear."""
-    task, _, _ = load_model("panda_reach")
     topics = ({"joint_states_topic": "/nowhere"}, {"command_topic": "/nowhere"}, {})[seed % 3]
     words = ("nobody publishes on /nowhere", "nobody listens on /nowhere", "cannot hear this node")[seed % 3]
     with tempfile.TemporaryDirectory() as folder, Session(Path(folder), {}, topics) as session:
@@ -197,8 +196,6 @@ def solver_lost(seed: int) -> Trial:
 
 def signal_to(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process."""
-    import os
-
     os.kill(pid, number)
 
 

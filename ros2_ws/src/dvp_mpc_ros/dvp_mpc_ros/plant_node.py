@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rclpy
+from dvp_mpc_sim import watchdog
 from dvp_mpc_sim.watchdog import Follow, Watchdog
 from geometry_msgs.msg import WrenchStamped
 from rclpy.exceptions import NameValidationException, ParameterException
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 STEP_NS = 1_000_000  # [ns]
 PRIORITY = 90  # above the controller's: a real arm does not wait for its controller's processor
+LIMIT = watchdog.LIMIT - 0.5e-9 * STEP_NS  # [s] half a step short, or a late wake-up would decide between 20 and 21 ms
 MODES = {mode: number for number, mode in enumerate(Follow)}
 
 
@@ -60,7 +62,7 @@ class PlantNode(Node):
         self._deliver = _injector(chosen.fault_plan) if chosen.fault_plan else None
         self._record_path = _record_path(chosen.record) if chosen.record else None
         self._record = PlantRecord()
-        self._watchdog = Watchdog(arm)
+        self._watchdog = Watchdog(arm, LIMIT)
         self._loop = RealtimeLoop(1e9 / STEP_NS, self._tick)
         self._state = JointState()
         self._names = list(arm.joint_names)

@@ -24,8 +24,8 @@ class PlantParameters:
     model: str = parameter(DEFAULT_MODEL, "Value file, or the name of a shipped one, whose arm this is; '': see arm.")
     arm: str = parameter("", "Arm by name or path of a URDF; '' with a model: the model's own.")
     tool_frame: str = parameter("", "Frame whose origin is the tool, where there is no model to say so.")
-    q0: list[float] = parameter([], "Start posture in joint order [rad]; empty: the arm's home.")  # noqa: RUF009
-    v0: list[float] = parameter([], "Start velocity in joint order [rad/s]; empty: at rest.")  # noqa: RUF009
+    q0: list[float] = parameter([], "Start posture in joint order [rad]; empty: the arm's home.")
+    v0: list[float] = parameter([], "Start velocity in joint order [rad/s]; empty: at rest.")
     command_topic: str = parameter(
         "/effort_controller/commands", "Where torque comes from (std_msgs/Float64MultiArray, joint order) [N m]."
     )

@@ -90,9 +90,7 @@ class Session:
         self._goal = self.node.create_publisher(PointStamped, "/mpc_controller/target_position", 1)
         self._wrench = self.node.create_publisher(WrenchStamped, "/plant/wrench", 1)
         self._environment = dict(os.environ)
-        self.plant = Process(
-            PLANT, {"record": str(folder / "record.npz"), **plant}, folder, "plant", self._environment
-        )
+        self.plant = Process(PLANT, {"record": str(folder / "record.npz"), **plant}, folder, "plant", self._environment)
         self.controller = Process(CONTROLLER, controller, folder, "controller", self._environment)
 
     def __enter__(self) -> "Session":
@@ -115,9 +113,7 @@ class Session:
         self.controller.end()
         self.states.clear()
         self.figures.clear()
-        self.controller = Process(
-            CONTROLLER, controller, self.folder, "controller", self._environment | environment
-        )
+        self.controller = Process(CONTROLLER, controller, self.folder, "controller", self._environment | environment)
 
     def spin(self, seconds: float) -> None:
         """Let messages come in for a while."""
@@ -166,7 +162,7 @@ class Session:
 
     def call(self, kind: Any, name: str, request: Any, seconds: float = TRANSITION) -> Any:
         """Call a service and wait. Raises RunFailed when nobody answers, with the last words of the processes."""
-        client = self.node.create_client(kind, name)
+        client: Any = self.node.create_client(kind, name)
         try:
             if not self.spin_until(client.service_is_ready, START):
                 raise RunFailed(f"no service {name}; {self._last_words()}")
