@@ -138,6 +138,8 @@ def _golden(task: ReachTask) -> Golden:
     rng = np.random.default_rng(0)
     goals = [task.sample_goal(rng) for _ in range(GOLDEN_STATES)]
     x = sample_starts(task, rng, GOLDEN_STATES)
+    (lower, upper), beyond = task.state_limits, 0.1
+    x[0::4], x[2::4] = lower - beyond, upper + beyond  # the limits' own residuals are zero anywhere else
     t, Jt = zip(*(task.tool_jacobian(row) for row in x), strict=True)
     return Golden([goal.frame for goal in goals], x, np.array(t), np.array(Jt))
 

@@ -216,15 +216,23 @@ class Controller:
         if self._supervisor(elapsed, self._facts()) is not before:
             self.statistics.transitions.append((self._now, self.state.value, self.reason))
         asked = self._ask()
-        if self._torque is None:  # the first torque has no predecessor: start from what carries the arm
-            start = np.zeros(DOF) if self._estimate.x is None else self.task.arm.gravity_torque(self._estimate.x[:DOF])
-            self._torque = np.clip(start, -self.task.arm.torque_limit, self.task.arm.torque_limit)
-        self._torque = self._limiter(asked, self._torque)
-        self._estimate.gave(self._now, self._torque)
+        if self.silent:
+            self._torque = None  # whoever holds the arm meanwhile, the next torque begins anew
+            torque = np.zeros(DOF)
+        else:
+            torque = self._torque = self._limiter(asked, self._previous())
+            self._estimate.gave(self._now, torque)
         self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)
-        if self.settings.gravity_in_command or self._estimate.x is None:
-            return self._torque.copy()
-        return self._torque - self.task.arm.gravity_torque(self._estimate.x[:DOF])
+        if self.settings.gravity_in_command or self.silent or self._estimate.x is None:
+            return torque.copy()
+        return torque - self.task.arm.gravity_torque(self._estimate.x[:DOF])
+
+    def _previous(self) -> np.ndarray:
+        """The torque before this one; the first has none and starts from what carries the arm."""
+        if self._torque is not None or self._estimate.x is None:
+            return np.zeros(DOF) if self._torque is None else self._torque
+        limit = self.task.arm.torque_limit
+        return np.clip(self.task.arm.gravity_torque(self._estimate.x[:DOF]), -limit, limit)
 
     def _plan_ahead(self) -> None:
         self._take(self._planner.newest())  # first, since a planner takes no request before its answer was taken

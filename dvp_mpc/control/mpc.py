@@ -76,20 +76,27 @@ class MPC:
     def plan(self, x: np.ndarray, elapsed: float) -> Plan:
         """Plan from state x: (nx,), `elapsed` seconds after the plan before.
 
-        The plan's status says whether it may move the arm. After one that may not, the next solve starts afresh.
+        The plan's status says whether it may move the arm. A warm start that leads to none that may is given up for a fresh
+        one at once: after a step of the goal it can be worse than nothing.
         """
         self._problem.x0 = x
-        if self._last is None:
-            guess, iterations = quasi_static_guess(self._problem, self.goal.u), self.settings.first_iterations
-        else:
-            guess, iterations = self._shifted(self._last, x, elapsed), self.settings.iterations
+        solution = None
+        if self._last is not None:
+            solution = self._refined(self._shifted(self._last, x, elapsed), self.settings.iterations)
+        if solution is None or not solution.status.usable:
+            guess = quasi_static_guess(self._problem, self.goal.u)
+            solution = self._refined(guess, self.settings.first_iterations)
+        self._last = solution if solution.status.usable else None
+        return Plan(solution, self.task.dt)
+
+    def _refined(self, guess: tuple[list, list], iterations: int) -> Trajectory:
+        """Solve, with another iteration where the last one left gaps or still promised much."""
         solution = self._solve(*guess, iterations=iterations)
         if solution.status is Status.OPEN_GAPS or self._solver.stop > self.settings.again_above:
             closed = solution.status.usable
             again = self._solve(list(solution.xs), list(solution.us), iterations=1, feasible=closed)
             solution = again if again.status.usable else solution  # at a kink there may be nothing left to gain
-        self._last = solution if solution.status.usable else None
-        return Plan(solution, self.task.dt)
+        return solution
 
     def _solve(self, xs: list, us: list, iterations: int, feasible: bool = False) -> Trajectory:
         return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))

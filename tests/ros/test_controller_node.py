@@ -158,10 +158,9 @@ def test_targets_are_taken_or_refused_with_the_reason(start: Start) -> None:
     session = tracking(start())
     _task, _, _ = load_model("panda_reach")
     publishers = {
-        PointStamped: session.node.create_publisher(PointStamped, "/mpc_controller/target_position", 1),
+        PointStamped: session._goal,  # a second publisher of targets would be a fault
         PoseStamped: session.node.create_publisher(PoseStamped, "/mpc_controller/target_pose", 1),
     }
-    session.node.destroy_publisher(session._goal)  # a second publisher of targets would be a fault
     session.spin(0.5)
     good = np.array([0.5, 0.1, 0.4])
     for message, words in bad_targets(good):

@@ -3,6 +3,7 @@
 Each trial is a plant and a controller of their own, armed and on their way to a goal half a metre off when the fault comes.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -41,7 +42,8 @@ def tracking(seed: int, *, goal: bool = True, **controller: Any) -> Iterator[tup
     task, _, _ = load_model("panda_reach")
     rng = np.random.default_rng([FAULTS, seed])
     here = task.arm.tool_in_world(task.arm.home)
-    far = next(g for g in iter(lambda: task.sample_goal(rng).tool, None) if np.linalg.norm(g - here) > 0.3)
+    goals = (task.sample_goal(rng).tool for _ in itertools.count())
+    far = next(goal for goal in goals if np.linalg.norm(goal - here) > 0.3)
     with tempfile.TemporaryDirectory() as folder, Session(Path(folder), {}, controller) as session:
         if not session.configure() or not session.activate():
             raise RunFailed(session.safety_state)
