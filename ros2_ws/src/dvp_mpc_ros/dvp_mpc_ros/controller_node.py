@@ -51,6 +51,7 @@ from dvp_mpc_ros.targets import Targets
 TERMINALS = ("value", "riccati", "zero")
 REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
 SOLVER_WITHIN = 10.0  # [s]
+PATIENCE = 0.8  # [s] for a driver that is only just starting
 SOLVER_PRIORITY, MIDDLEWARE_PRIORITY = (
     70,
     60,
@@ -222,12 +223,13 @@ class ControllerNode(LifecycleNode):
     # --- before moving ---------------------------------------------------------------------------------------------
 
     def _watch_before_moving(self) -> tuple[Readiness, list[str]]:
-        """Watch the state stream for a second, and the graph."""
+        """Watch the state stream for a second, from its first message on, and then the graph."""
         self._reader.publisher, self._reader.strangers = None, 0
-        readiness, began = Readiness(self._task.arm), time.monotonic()
-        while (now := time.monotonic()) < began + WATCH:
+        readiness, began, heard = Readiness(self._task.arm), time.monotonic(), False
+        while (now := time.monotonic()) < began + (WATCH if heard else PATIENCE):
             seen = self._reader.newest(now)
             if seen is not None:
+                began, heard = (began, True) if heard else (now, True)
                 readiness.see(seen)
             time.sleep(0.002)
         return readiness, graph.objections_to_states(self, self._states) + readiness.objections(WATCH)
