@@ -68,6 +68,7 @@ def delay(seed: int) -> Trial:
         "final_error_m": small.tool_error()[-1],
         "holds_when_small": holds(small),
         "hold_when_large_s": large.first(HOLDING, t0) - t0,
+        "stop_when_large_s": large.stopped(t0) - t0,
         "tracked_when_large": len(large.states(t0 + 0.03) & {"tracking", "degraded"}),
     }
 
@@ -145,6 +146,7 @@ ROWS = [
             Bound("final_error_clean_m"),
             Bound("final_error_m"),
             Bound("holds_when_small", "sum", most=0),
+            Bound("stop_when_large_s"),
             Bound("hold_when_large_s", most=LATEST_HOLD),
             Bound("tracked_when_large", most=0),
         ),

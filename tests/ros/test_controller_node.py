@@ -1,6 +1,9 @@
 """The controller node from outside: what it refuses and why, who may interrupt it, and how it ends."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -289,3 +292,14 @@ def test_an_exception_in_any_callback_is_a_latched_fault_of_a_living_node(
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
+
+
+@pytest.mark.parametrize("module", ["controller_node", "plant_node"])
+def test_enforced_security_without_keys_ends_the_node(module: str, tmp_path: Path) -> None:
+    security = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
+    environment = os.environ | security | {"ROS_SECURITY_KEYSTORE": str(tmp_path)}
+    command = [sys.executable, "-m", f"dvp_mpc_ros.{module}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "SECURITY ERROR" in done.stderr
+    assert "Traceback" not in done.stderr

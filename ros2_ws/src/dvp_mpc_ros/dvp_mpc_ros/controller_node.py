@@ -8,22 +8,16 @@ What the arm is asked to do, and when it is held, is decided in dvp_mpc.control;
 """
 
 import functools
-import signal
-import socket
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState
+from rclpy.lifecycle import LifecycleState
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -46,6 +40,7 @@ from dvp_mpc_ros.guards import guarded, transition
 from dvp_mpc_ros.parameters import Parameters
 from dvp_mpc_ros.qos import LATCHED, NEWEST_RELIABLE, NEWEST_STATE
 from dvp_mpc_ros.security import check_discovery
+from dvp_mpc_ros.spin import BrakingNode, run
 from dvp_mpc_ros.targets import Targets
 
 TERMINALS = ("value", "riccati", "zero")
@@ -58,7 +53,7 @@ SOLVER_PRIORITY, MIDDLEWARE_PRIORITY = (
 )  # below the loop's 80: what it waits for must not keep it from its deadline
 
 
-class ControllerNode(LifecycleNode):
+class ControllerNode(BrakingNode):
     """One arm, one value, one command topic."""
 
     def __init__(self) -> None:
@@ -337,36 +332,10 @@ class ControllerNode(LifecycleNode):
             self._path.publish(reports.predicted_path(self.loop.controller, self.get_clock().now().to_msg()))
 
 
-def main() -> None:
-    """Run the node until SIGINT or SIGTERM, then bring the arm to rest and exit with 0."""
-    sys.setswitchinterval(2e-4)  # the command loop must not wait 5 ms for a callback to let go of Python's lock
-    ending, (arrival, departure) = threading.Event(), socket.socketpair()
-    departure.setblocking(False)
-    signal.set_wakeup_fd(departure.fileno())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    # rclpy's own handlers would close the publishers at once, with the arm in motion.
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = ControllerNode()
-
-    def wait_for_signal() -> None:
-        arrival.recv(1)  # a handler would have to wait until the executor lets go of the main thread
-        ending.set()
-        node.brake()
-
-    threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while not ending.is_set():
-        try:
-            executor.spin_once(timeout_sec=0.05)
-        except Exception as error:  # a message that cannot be read is raised here, outside of any callback
-            node.fail(f"{type(error).__name__} in the executor: {error}")
-    node.come_to_rest()
-    node.trigger_shutdown()
-    node.destroy_node()
-    rclpy.try_shutdown()
+def main() -> int:
+    """Run the node until SIGINT or SIGTERM; the exit code."""
+    return run(ControllerNode)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
