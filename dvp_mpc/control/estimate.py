@@ -4,12 +4,12 @@ from collections import deque
 
 import numpy as np
 
-from dvp_mpc.control.supervisor import AGE_LIMIT, AT_REST
+from dvp_mpc.control.supervisor import AT_REST
 from dvp_mpc.control.torque import predict
 from dvp_mpc.problem.arm import DOF, Arm
 
 NOW = 0.001  # [s] a sample younger than this is not predicted forward
-LONGEST = 0.1  # [s] of a longer gap nothing is known
+LONGEST = 0.1  # [s] that can be bridged by prediction: a gap, or a sample's way to us
 
 
 class Estimate:
@@ -21,7 +21,7 @@ class Estimate:
         self.x: np.ndarray | None = None
         self.measured_at = -np.inf
         """When the last accepted sample was measured [s]."""
-        self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(AGE_LIMIT / period) + 2)
+        self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(LONGEST / period) + 2)
 
     @property
     def at_rest(self) -> bool:
@@ -38,9 +38,12 @@ class Estimate:
         self.x = x
 
     def measure(self, at: float, x: np.ndarray, now: float) -> None:
-        """A state that was measured at `at` [s]. One that took a while to come up is brought to now."""
+        """A state that was measured at `at` [s]. One that took a while to come is brought to now.
+
+        Even one that is too old for tracking: HOLD on the state of 80 ms ago shakes the arm apart.
+        """
         self.x, self.measured_at = x, min(at, now)
-        if not self._past or not NOW < now - at <= AGE_LIMIT:
+        if not self._past or not NOW < now - at <= LONGEST:
             return
         q, v = x[:DOF], x[DOF:]
         ends = [given for given, _ in list(self._past)[1:]] + [now]

@@ -72,7 +72,7 @@ class Gate:
         self._x_ago = 0.0  # [s]
         self._jumped_to: np.ndarray | None = None  # the ignored sample
         self._raw: np.ndarray | None = None  # last measurement, accepted or not
-        self._raw_ago = 0.0  # [s]
+        self._raw_t, self._raw_ago = 0.0, 0.0  # [s] its stamp, and how long ago it came
         self._sum = np.zeros(DOF)  # S
 
     def wait(self, elapsed: float) -> None:
@@ -97,7 +97,7 @@ class Gate:
         refusal, late = self._judge_time(stamp, elapsed)
         if refusal is Refusal.REPEATED:
             return Verdict(refusal, None)
-        unlike = self._judge_motion(x)
+        unlike = self._judge_motion(x, stamp)
         if unlike.refusal is not None:
             return unlike
         return Verdict(refusal, x, late, unlike.alarm)
@@ -121,9 +121,12 @@ class Gate:
     def _accept(self, stamp: float) -> None:
         self._t, self._counted, self._other, self._other_for = stamp, 0.0, None, 0.0
 
-    def _judge_motion(self, x: np.ndarray) -> Verdict:
-        raw, ago = self._raw, self._raw_ago
-        self._raw, self._raw_ago = x, 0.0
+    def _judge_motion(self, x: np.ndarray, stamp: float) -> Verdict:
+        raw, between = self._raw, stamp - self._raw_t
+        # What lies between two measurements is said by their stamps, unless one of those is wild.
+        ago = between if 0 < between <= self._raw_ago + LATE else self._raw_ago
+        late = ago - self._raw_ago
+        self._raw, self._raw_t, self._raw_ago = x, stamp, 0.0
         if raw is not None:
             excess = x[:DOF] - raw[:DOF] - (x[DOF:] + raw[DOF:]) * ago / 2
             kept = np.exp(-ago / MEMORY) * self._sum
@@ -131,7 +134,7 @@ class Gate:
             small = ago <= CONTIGUOUS and (np.abs(excess) < JUMP).all()
             self._sum = kept + excess if small else kept
         alarm = ""
-        if self._x is not None and self._strays(self._x, x, self._x_ago):
+        if self._x is not None and self._strays(self._x, x, self._x_ago + late):
             if self._jumped_to is None or self._strays(self._jumped_to, x, ago):
                 self._jumped_to = x
                 return Verdict(Refusal.JUMP, None)

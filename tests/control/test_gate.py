@@ -124,3 +124,15 @@ def test_after_a_gap_the_arm_may_be_elsewhere(panda: Arm) -> None:
     gate(*moving(0), 5e-3)
     t, q, v = moving(10)
     assert gate(t, q + JUMP + 0.9 * 2 * panda.velocity_limit[0] * 0.05, v, 0.05).refusal is None
+
+
+def test_samples_of_uneven_age_are_no_disagreement(panda: Arm) -> None:
+    """Polled every 5 ms, a sample may be fresh or 4 ms old; after a burst of losses the next gap is longer."""
+    gate, rng = Gate(panda), np.random.default_rng(7)
+    last = 0
+    for k in range(1, 600):
+        if rng.random() < 0.2:
+            continue
+        t, q, v = moving(1, 2.0, 5e-3 * k - rng.uniform(0, 0.004))
+        assert gate(t, q, v, 5e-3 * (k - last)).refusal is None
+        last = k
