@@ -240,7 +240,8 @@ class Controller:
         if self._fresh and self._estimate.x is not None and self._until_plan <= 0:
             self._until_plan = self._steps_per_plan
             self._planner.request(self._now, self._estimate.x, self._goal, self.trusted)
-            self._take(self._planner.newest())
+            if self._planner.latency == 0:
+                self._take(self._planner.newest())
 
     def _take(self, answer: Planned | None) -> None:
         if answer is None:
@@ -270,10 +271,11 @@ class Controller:
 
     def _beyond_limits(self, x: np.ndarray) -> str:
         arm, q = self.task.arm, x[:DOF]
-        for joint, low, at, high in zip(arm.joint_names, arm.lower, q, arm.upper, strict=True):
-            if not low - OUTSIDE <= at <= high + OUTSIDE:
-                return f"joint {joint} at {at:.3f} rad is outside its limits [{low:.3f}, {high:.3f}]"
-        return ""
+        beyond = (q < arm.lower - OUTSIDE) | (q > arm.upper + OUTSIDE)
+        if not beyond.any():
+            return ""
+        i = int(np.argmax(beyond))
+        return f"joint {arm.joint_names[i]} at {q[i]:.3f} rad is outside its limits [{arm.lower[i]:.3f}, {arm.upper[i]:.3f}]"
 
     def _ask(self) -> np.ndarray:
         """The torque that is wanted, before the limiter."""

@@ -111,7 +111,7 @@ ROWS = [
         reordered,
         (Bound("accepted", "sum", most=0), Bound("offered", "sum", least=1000), Bound("faults", "sum")),
         16,
-        5,
+        8,
     ),
     Row(
         "F6",

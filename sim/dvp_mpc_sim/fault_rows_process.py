@@ -156,7 +156,7 @@ ROWS = [
             Bound("holds_after_warm_start_of_nan", "sum", most=0),
             Bound("rejected_warm_start", "sum"),
         ),
-        30,
+        24,
         2,
     ),
     Row(
@@ -189,7 +189,7 @@ ROWS = [
             Bound("stop_s", most=0.5),
             Bound("travel_without_watchdog_m", "mean", least=0.15),
         ),
-        40,
+        25,
         2,
     ),
     Row(
@@ -204,7 +204,7 @@ ROWS = [
             Bound("faults", "sum"),
             Bound("holds_after_12_ms", "sum", most=0),
         ),
-        40,
+        25,
         2,
     ),
     Row(

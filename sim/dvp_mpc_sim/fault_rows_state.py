@@ -168,7 +168,7 @@ ROWS = [
         "one sample ignored, HOLD <= 3 samples",
         state_jump,
         (Bound("holds_after_one", "sum", most=0), Bound("samples_to_hold", most=3)),
-        40,
+        30,
         2,
     ),
 ]

@@ -41,7 +41,7 @@ def outside_training(seed: int) -> Trial:
         if abs(bound.cost(x, task.tool(x)) / solver.cost - 1) > WRONG:
             wrong += 1
             found += not task.trusts(x)
-    scene = Scenario(seed, duration=2.0)
+    scene = Scenario(seed, duration=4.0, goal_every=1.5, far=0.4)
     clean = scene.clean()
     ticks = np.flatnonzero(clean.ticked)
     alarms = sum(not task.trusts(np.concatenate([clean.q[k], clean.v[k]])) for k in ticks)
@@ -212,7 +212,7 @@ ROWS = [
             Bound("missed", most=0.05, per="wrong"),
             Bound("false_alarms_share", "mean", most=0.005),
         ),
-        20,
+        15,
         1,
     ),
     Row(

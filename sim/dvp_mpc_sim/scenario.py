@@ -30,6 +30,7 @@ ARMED = 0.75  # [s] a healthy run tracks from here on: 20 plans and 0.5 s of ble
 HOLDING = ("hold", "fault")
 MOVING = {"tracking", "degraded"}
 LATEST_HOLD = AGE_LIMIT + PERIOD  # [s]
+OUTSIDE = "outside the region"  # how the controller's reason begins when the value is not trusted
 FAST = 0.35  # [rad/s] of the fastest joint: what counts as moving
 
 
@@ -168,10 +169,17 @@ def one_fault(seed: int, kind: str, **parameters: Any) -> FaultPlan:
 
 
 def basis(scene: Scenario, clean: Record | None, *runs: Record) -> dict[str, float]:
-    """What every row measures: `violations` of the invariant in all runs, and whether the control did not track."""
+    """What every row measures: `violations` of the invariant in all runs, and whether the control did not track.
+
+    Far goals take some arms out of the region that the value is trusted on, fault or no fault: that is DEGRADED, as it
+    should be, and how often it happens is F24's to judge.
+    """
     every = [run for run in (clean, *runs) if run is not None]
     found = {"violations": float(sum(run.violations(scene.task.arm) for run in every))}
-    return found if clean is None else found | {"control": float(clean.states(ARMED) != {"tracking"})}
+    if clean is None:
+        return found
+    other = clean.ticked & (clean.t >= ARMED) & (clean.state != "tracking")
+    return found | {"control": float(not np.char.startswith(clean.reason[other], OUTSIDE).all())}
 
 
 def holds(run: Record) -> int:
