@@ -303,3 +303,11 @@ def test_enforced_security_without_keys_ends_the_node(module: str, tmp_path: Pat
     assert done.returncode == 2
     assert "SECURITY ERROR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_simulated_time_is_for_stamps_only(start: Start) -> None:
+    """Its clock begins at zero and falls behind the real one; the loop does not care."""
+    session = tracking(start(plant={"publish_clock": True}, use_sim_time=True))
+    session.spin(1.5)
+    assert int(session.figures["ticks"]) > 150
+    assert "stamp" not in session.figures["refused_states"]

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-from rclpy.clock import Clock
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -25,10 +25,25 @@ LARGEST_MESSAGE = 16_384  # [bytes] a joint state of 64 joints has 5 kB; 10^6 nu
 WINDOW = 20_000
 
 
+class PolledClock:
+    """Simulated time, polled like the states; the node's own clock stands still while its executor is busy."""
+
+    def __init__(self, subscription: Subscription):
+        self._subscription, self._ns = subscription, 0
+
+    def __call__(self) -> int:
+        """The newest simulated time [ns]."""
+        if (taken := take_newest(self._subscription)) is not None:
+            time_now = deserialize_message(taken[0], ClockMessage).clock
+            self._ns = time_now.sec * 1_000_000_000 + time_now.nanosec
+        return self._ns
+
+
 class StateReader:
     """The newest sample of a polled joint_states subscription."""
 
-    def __init__(self, subscription: Subscription, intake: Intake, clock: Clock):
+    def __init__(self, subscription: Subscription, intake: Intake, clock: Callable[[], int]):
+        """clock: the time that stamps are on [ns]."""
         self._subscription, self._intake, self._clock = subscription, intake, clock
         self.publisher: bytes | None = None
         """Whose messages are taken; None: not yet known, or the middleware does not say."""
@@ -61,7 +76,7 @@ class StateReader:
         joints = JointMessage(
             message.name, message.position, message.velocity, stamp.sec * 1_000_000_000 + stamp.nanosec
         )
-        return self._intake.read(joints, self._clock.now().nanoseconds, now)
+        return self._intake.read(joints, self._clock(), now)
 
 
 class CommandLoop:

@@ -10,6 +10,7 @@ What the arm is asked to do, and when it is held, is decided in dvp_mpc.control;
 import functools
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,6 +19,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -34,7 +36,7 @@ from dvp_mpc.errors import GoalError, NotReady, UnknownChoice, UsageError
 from dvp_mpc.models import load_model
 from dvp_mpc.value import RiccatiValue, ValueFunction
 from dvp_mpc_ros import declared, graph, reports
-from dvp_mpc_ros.command_loop import CommandLoop, StateReader
+from dvp_mpc_ros.command_loop import CommandLoop, PolledClock, StateReader
 from dvp_mpc_ros.compat import Polled
 from dvp_mpc_ros.guards import guarded, transition
 from dvp_mpc_ros.parameters import Parameters
@@ -193,7 +195,7 @@ class ControllerNode(BrakingNode):
             JointState, chosen.joint_states_topic, lambda message: None, NEWEST_STATE, callback_group=Polled(), raw=True
         )
         opened.callback(self.destroy_subscription, self._states)
-        self._reader = StateReader(self._states, Intake(arm.joint_names), self.get_clock())
+        self._reader = StateReader(self._states, Intake(arm.joint_names), self._stamp_clock())
         self._path = self.create_publisher(MarkerArray, "~/predicted_path", 1)
         opened.callback(self.destroy_publisher, self._path)
         self._targets = Targets(self, [*chosen.world_frames, arm.model.frames[1].name])
@@ -204,6 +206,15 @@ class ControllerNode(BrakingNode):
             opened.callback(self.destroy_timer, self.create_timer(seconds, callback))
         if chosen.realtime != "off":
             raise_other_threads(MIDDLEWARE_PRIORITY)
+
+    def _stamp_clock(self) -> Callable[[], int]:
+        if not self.get_parameter("use_sim_time").value:
+            return lambda: int(self.get_clock().now().nanoseconds)
+        clock = self.create_subscription(
+            Clock, "/clock", lambda message: None, NEWEST_STATE, callback_group=Polled(), raw=True
+        )
+        self._opened.callback(self.destroy_subscription, clock)
+        return PolledClock(clock)
 
     def _close(self) -> None:
         self._planner = self._targets = None
