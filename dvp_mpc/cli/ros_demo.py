@@ -37,7 +37,9 @@ class RosDemo:
         try:
             from dvp_mpc_ros.demo import run_demo
         except ImportError as error:
-            raise UsageError(f"ros-demo needs ROS 2 (pip install '.[ros,sim]', or your distribution's): {error}") from error
+            raise UsageError(
+                f"ros-demo needs ROS 2 (pip install '.[ros,sim]', or your distribution's): {error}"
+            ) from error
         if self.seed < 0:
             raise BadSetting("seed", self.seed, "must not be negative")
         folder = writable_folder(self.out)
