@@ -1,20 +1,20 @@
 """Disturbances: external wrenches as pure functions of time and seed.
 
-    w(t) = [f(t); 0]    force [N] in the world, acting at the origin of a link's frame; the moment [N m] stays zero
+    w(t) = [f(t); m(t)]    force [N] and moment [N m] at a link's origin, along the axes of the world or of the link
 
-    Impulse      f = p / T             for start <= t < start + T      (its integral is p [N s], whatever T is)
-    Step         f = f0                for start <= t < stop
-    Sine         f = f0 sin(2 pi nu t)
-    RandomForce  f = sum_i a sin(2 pi nu_i t + phi_i) per axis, nu_i below the bandwidth; root mean square as given
-    Sum          f = sum of its parts
+    Impulse       w = p / T                 for start <= t < start + T      (its integral is p [N s, N m s], whatever T is)
+    Step          w = w0                    for start <= t < stop
+    Sine          w = w0 sin(2 pi nu t)     for start <= t < stop
+    RandomWrench  w = sum_i a sin(2 pi nu_i t + phi_i) per axis, nu_i below the bandwidth; root mean squares as given
+    Sum           w = sum of its parts
 
 A seeded sum of sines stands in for noise: unlike a filtered random walk it can be asked for any t, in any order and at
-any rate, and gives the same force each time.
+any rate, and gives the same wrench each time.
 """
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -24,99 +24,144 @@ import numpy as np
 from dvp_mpc.errors import BadSetting, UnknownChoice
 
 Vector = tuple[float, float, float]
+ZERO: Vector = (0.0, 0.0, 0.0)
 
 IMPULSE_DURATION = 0.1
 """How long an impulse lasts when nobody says otherwise [s]: a knock, not a hammer blow that no 1 kHz plant resolves."""
 
 RANDOM_BANDWIDTH = 5.0
-"""Bandwidth of a random force when nobody says otherwise [Hz]: about what a person's hand does."""
+"""Bandwidth of a random wrench when nobody says otherwise [Hz]: about what a person's hand does."""
 
 
 class Profile(Protocol):
     """A wrench that depends on time only."""
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    def wrench(self, t: float) -> np.ndarray:
         """Force and moment at time t [s]: (6,) [N, N m]."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """When it acts: from, until [s]."""
 
 
 @dataclass(frozen=True)
 class Impulse:
-    """A constant force for a short time."""
+    """A constant wrench for a short time."""
 
-    impulse_in_world: Vector
+    impulse: Vector
     """Integral of the force [N s]."""
     start: float
     """[s]"""
     duration: float = IMPULSE_DURATION
     """[s]"""
+    angular: Vector = ZERO
+    """Integral of the moment [N m s]."""
 
     def __post_init__(self) -> None:
         _require("duration", self.duration, self.duration > 0, "must be positive [s]")
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.start, self.start + self.duration
+
+    def wrench(self, t: float) -> np.ndarray:
         """(6,) [N, N m]."""
-        active = self.start <= t < self.start + self.duration
-        return _force(np.array(self.impulse_in_world) / self.duration * active)
+        return np.array([*self.impulse, *self.angular]) / self.duration * _within(t, self.span)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A constant force from start to stop."""
+    """A constant wrench from start to stop."""
 
-    force_in_world: Vector
+    force: Vector
     """[N]"""
-    start: float
+    start: float = 0.0
     """[s]"""
     stop: float = math.inf
     """[s]"""
+    moment: Vector = ZERO
+    """[N m]"""
 
     def __post_init__(self) -> None:
         _require("stop", self.stop, self.stop > self.start, f"must lie after start = {self.start:g} s")
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.start, self.stop
+
+    def wrench(self, t: float) -> np.ndarray:
         """(6,) [N, N m]."""
-        return _force(np.array(self.force_in_world) * (self.start <= t < self.stop))
+        return np.array([*self.force, *self.moment]) * _within(t, self.span)
 
 
 @dataclass(frozen=True)
 class Sine:
-    """A force that swings about zero."""
+    """A wrench that swings about zero; its phase counts from t = 0."""
 
-    force_in_world: Vector
+    force: Vector
     """Amplitude [N]."""
     frequency_hz: float
+    start: float = 0.0
+    """[s]"""
+    stop: float = math.inf
+    """[s]"""
+    moment: Vector = ZERO
+    """Amplitude [N m]."""
 
     def __post_init__(self) -> None:
         _require("frequency_hz", self.frequency_hz, self.frequency_hz > 0, "must be positive [Hz]")
+        _require("stop", self.stop, self.stop > self.start, f"must lie after start = {self.start:g} s")
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.start, self.stop
+
+    def wrench(self, t: float) -> np.ndarray:
         """(6,) [N, N m]."""
-        return _force(np.array(self.force_in_world) * math.sin(2 * math.pi * self.frequency_hz * t))
+        swing = math.sin(2 * math.pi * self.frequency_hz * t) * _within(t, self.span)
+        return np.array([*self.force, *self.moment]) * swing
 
 
 @dataclass(frozen=True)
-class RandomForce:
-    """A force of random direction and strength that has no content above its bandwidth."""
+class RandomWrench:
+    """A wrench of random direction and strength that has no content above its bandwidth."""
 
     rms: float
     """Root mean square of the force's norm [N]."""
     seed: int
     bandwidth_hz: float = RANDOM_BANDWIDTH
+    moment_rms: float = 0.0
+    """Root mean square of the moment's norm [N m]."""
+    start: float = 0.0
+    """[s]"""
+    stop: float = math.inf
+    """[s]"""
 
     def __post_init__(self) -> None:
         _require("rms", self.rms, self.rms >= 0, "must not be negative [N]")
+        _require("moment_rms", self.moment_rms, self.moment_rms >= 0, "must not be negative [N m]")
         _require("bandwidth_hz", self.bandwidth_hz, self.bandwidth_hz > 0, "must be positive [Hz]")
+        _require("stop", self.stop, self.stop > self.start, f"must lie after start = {self.start:g} s")
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.start, self.stop
 
     @cached_property
     def _waves(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(self.seed)
-        return 2 * np.pi * rng.uniform(0, self.bandwidth_hz, (3, 16)), rng.uniform(0, 2 * np.pi, (3, 16))
+        force = 2 * np.pi * rng.uniform(0, self.bandwidth_hz, (3, 16)), rng.uniform(0, 2 * np.pi, (3, 16))
+        moment = 2 * np.pi * rng.uniform(0, self.bandwidth_hz, (3, 16)), rng.uniform(0, 2 * np.pi, (3, 16))
+        return np.vstack([force[0], moment[0]]), np.vstack([force[1], moment[1]])
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    def wrench(self, t: float) -> np.ndarray:
         """(6,) [N, N m]."""
         omega, phase = self._waves
-        amplitude = self.rms * math.sqrt(2 / omega.size)  # each sine contributes amplitude^2 / 2 to the mean square
-        return _force(amplitude * np.sin(omega * t + phase).sum(axis=1))
+        rms = np.repeat([self.rms, self.moment_rms], 3)
+        amplitude = rms * math.sqrt(
+            4 / omega.size
+        )  # each of 48 sines adds amplitude^2 / 2 to the mean square of its norm
+        return amplitude * np.sin(omega * t + phase).sum(axis=1) * _within(t, self.span)
 
 
 @dataclass(frozen=True)
@@ -125,9 +170,13 @@ class Sum:
 
     parts: tuple[Profile, ...]
 
-    def wrench_in_world(self, t: float) -> np.ndarray:
+    @property
+    def span(self) -> tuple[float, float]:
+        return min(part.span[0] for part in self.parts), max(part.span[1] for part in self.parts)
+
+    def wrench(self, t: float) -> np.ndarray:
         """(6,) [N, N m]."""
-        return sum((part.wrench_in_world(t) for part in self.parts), np.zeros(6))
+        return sum((part.wrench(t) for part in self.parts), np.zeros(6))
 
 
 @dataclass(frozen=True)
@@ -136,6 +185,23 @@ class ExternalWrench:
 
     profile: Profile
     link: str | None = None
+    turns_with_link: bool = False
+    """Whether the profile speaks of the link's axes, which turn with it, and not of the world's."""
+
+    def in_world(self, t: float, rotation: Callable[[str | None], np.ndarray]) -> np.ndarray:
+        """Force and moment along the world's axes at t [s]: (6,) [N, N m]. rotation(link): (3, 3), from its axes to those."""
+        wrench = self.profile.wrench(t)
+        if not self.turns_with_link or not wrench.any():
+            return wrench
+        R = rotation(self.link)
+        return np.concatenate([R @ wrench[:3], R @ wrench[3:]])
+
+
+def acting(
+    pushes: Iterable[ExternalWrench], t: float, rotation: Callable[[str | None], np.ndarray]
+) -> list[tuple[str | None, np.ndarray]]:
+    """What acts at t [s]: links (None: the tool) and wrenches in the world (6,) [N, N m], as a plant takes them."""
+    return [(push.link, push.in_world(t, rotation)) for push in pushes]
 
 
 FORMS = {
@@ -189,7 +255,7 @@ def _parse_profile(text: str, seed: int) -> Profile:
     if kind == "random":
         if direction:
             raise BadSetting("disturbance", text, "a random force takes no direction")
-        return RandomForce(amount, seed, *times)
+        return RandomWrench(amount, seed, *times)
     x, y, z = _direction(direction or "-y", seed)
     return _DIRECTED[kind]((amount * x, amount * y, amount * z), *times)
 
@@ -204,8 +270,8 @@ def _direction(name: str, seed: int) -> Vector:
     return DIRECTIONS[name]
 
 
-def _force(force_in_world: np.ndarray) -> np.ndarray:
-    return np.concatenate([force_in_world, np.zeros(3)])
+def _within(t: float, span: tuple[float, float]) -> bool:
+    return span[0] <= t < span[1]
 
 
 def _require(field: str, value: float, ok: bool, requirement: str) -> None:

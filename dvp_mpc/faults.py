@@ -157,6 +157,36 @@ def _jump(message: JointMessage, first: JointMessage, get: Mapping[str, Any], rn
     return message._replace(position=_with(message.position, get["joint"], get["by"], add=True))
 
 
+def _noise(
+    message: JointMessage, first: JointMessage, get: Mapping[str, Any], rng: np.random.Generator
+) -> JointMessage:
+    """White, with these standard deviations."""
+    return _moved(
+        message, *(get[name] * rng.standard_normal(len(message.position)) for name in ("position", "velocity"))
+    )
+
+
+def _bias(message: JointMessage, first: JointMessage, get: Mapping[str, Any], rng: np.random.Generator) -> JointMessage:
+    """The same on every joint."""
+    return _moved(message, get["position"], get["velocity"])
+
+
+def _quantised(
+    message: JointMessage, first: JointMessage, get: Mapping[str, Any], rng: np.random.Generator
+) -> JointMessage:
+    """Rounded to whole steps of an encoder, and of whatever makes velocities of it."""
+    q, v = np.array(message.position), np.array(message.velocity)
+    steps = [(get["position"], q), (get["velocity"], v)]
+    return _moved(message, *(0.0 if step == 0 else np.round(x / step) * step - x for step, x in steps))
+
+
+def _moved(message: JointMessage, dq: np.ndarray | float, dv: np.ndarray | float) -> JointMessage:
+    if len(message.velocity) != len(message.position):  # an earlier fault has cut it short
+        return message
+    q, v = np.array(message.position) + dq, np.array(message.velocity) + dv
+    return message._replace(position=q.tolist(), velocity=v.tolist())
+
+
 def _stamp(
     message: JointMessage, first: JointMessage, get: Mapping[str, Any], rng: np.random.Generator
 ) -> JointMessage:
@@ -182,6 +212,9 @@ _CHANGES = {
     "nan": _nan,
     "size": _size,
     "jump": _jump,
+    "noise": _noise,
+    "bias": _bias,
+    "quantised": _quantised,
     "stamp": _stamp,
 }
 

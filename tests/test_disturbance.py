@@ -12,10 +12,11 @@ from dvp_mpc.disturbance import (
     ExternalWrench,
     Impulse,
     Profile,
-    RandomForce,
+    RandomWrench,
     Sine,
     Step,
     Sum,
+    acting,
     parse_disturbance,
 )
 from dvp_mpc.errors import BadSetting, UnknownChoice
@@ -24,14 +25,15 @@ PROFILES = [
     Impulse((0, -5, 0), start=0.2),
     Step((1, 2, 3), start=0.1, stop=0.4),
     Sine((0, 0, 4), frequency_hz=2),
-    RandomForce(5, seed=3),
-    Sum((Impulse((1, 0, 0), start=0.3), RandomForce(2, seed=1))),
+    RandomWrench(5, seed=3),
+    RandomWrench(5, seed=3, start=0.1, stop=0.3),
+    Sum((Impulse((1, 0, 0), start=0.3), RandomWrench(2, seed=1))),
 ]
 
 
 def sampled(profile: Profile, stop: float, dt: float = 1e-3) -> np.ndarray:
     """Wrenches in the middle of each step, as the simulation takes them: (n, 6)."""
-    return np.array([profile.wrench_in_world((k + 0.5) * dt) for k in range(round(stop / dt))])
+    return np.array([profile.wrench((k + 0.5) * dt) for k in range(round(stop / dt))])
 
 
 @given(
@@ -49,17 +51,62 @@ def test_impulse_integrates_to_its_size_whatever_its_duration(
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profile_is_a_pure_function_of_time(profile: Profile) -> None:
     times = np.linspace(0, 0.5, 11)
-    forwards = [profile.wrench_in_world(t) for t in times]
-    backwards = [profile.wrench_in_world(t) for t in times[::-1]][::-1]
+    forwards = [profile.wrench(t) for t in times]
+    backwards = [profile.wrench(t) for t in times[::-1]][::-1]
     np.testing.assert_array_equal(forwards, backwards)
     assert np.any(forwards)
-    assert np.all(np.array(forwards)[:, 3:] == 0)
     assert {profile: 1}[profile] == 1, "hashable, so that settings made of it stay frozen"
+
+
+@pytest.mark.parametrize(
+    ("profile", "moment"),
+    [
+        (Impulse((0, 0, 0), start=0.0, angular=(0.1, 0.2, 0.3)), (1, 2, 3)),
+        (Step((0, 0, 0), moment=(1, 2, 3)), (1, 2, 3)),
+        (Sine((0, 0, 0), 5, moment=(1, 2, 3)), (1, 2, 3)),
+    ],
+)
+def test_a_moment_alone(profile: Profile, moment: tuple[float, float, float]) -> None:
+    np.testing.assert_allclose(profile.wrench(0.05), [0, 0, 0, *moment], atol=1e-12)
+
+
+def test_a_random_moment_has_its_rms_and_leaves_the_force_as_it_is() -> None:
+    alone, both = RandomWrench(5, seed=3), RandomWrench(5, seed=3, moment_rms=0.7)
+    wrench = sampled(both, stop=40.0, dt=5e-3)
+    np.testing.assert_array_equal(wrench[:, :3], sampled(alone, stop=40.0, dt=5e-3)[:, :3])
+    assert math.sqrt((wrench[:, 3:] ** 2).sum(axis=1).mean()) == pytest.approx(0.7, rel=0.15)
+
+
+def test_a_wrench_that_turns_with_its_link_is_brought_to_the_world() -> None:
+    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # about z
+    asked: list[str | None] = []
+
+    def rotation(link: str | None) -> np.ndarray:
+        asked.append(link)
+        return quarter
+
+    push = Step((1, 0, 0), start=1.0, moment=(0, 2, 0))
+    pushes = [ExternalWrench(push, "hand", turns_with_link=True), ExternalWrench(push)]
+    assert not np.any([wrench for _, wrench in acting(pushes, 0.5, rotation)])
+    assert asked == [], "no kinematics while nothing acts"
+    (link, turned), (tool, fixed) = acting(pushes, 1.5, rotation)
+    assert (link, tool, asked) == ("hand", None, ["hand"])
+    np.testing.assert_array_equal(turned, [0, 1, 0, -2, 0, 0])
+    np.testing.assert_array_equal(fixed, [1, 0, 0, 0, 2, 0])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nothing_acts_outside_the_span(profile: Profile) -> None:
+    start, stop = profile.span
+    assert start <= stop
+    assert not profile.wrench(start - 1e-6).any()
+    if math.isfinite(stop):
+        assert not profile.wrench(stop + 1e-6).any()
 
 
 def test_step_holds_from_start_to_stop() -> None:
     push = Step((1, 2, 3), start=0.1, stop=0.4)
-    active = [bool(push.wrench_in_world(t).any()) for t in (0.0, 0.0999, 0.1, 0.3999, 0.4)]
+    active = [bool(push.wrench(t).any()) for t in (0.0, 0.0999, 0.1, 0.3999, 0.4)]
     assert active == [False, False, True, True, False]
 
 
@@ -71,7 +118,7 @@ def test_sine_has_its_frequency_and_amplitude() -> None:
 
 def test_random_force_has_its_rms_and_stays_in_its_band() -> None:
     force = np.concatenate(
-        [sampled(RandomForce(5, seed, bandwidth_hz=3), stop=20.0, dt=5e-3)[:, :3] for seed in range(4)]
+        [sampled(RandomWrench(5, seed, bandwidth_hz=3), stop=20.0, dt=5e-3)[:, :3] for seed in range(4)]
     )
     assert math.sqrt((force**2).sum(axis=1).mean()) == pytest.approx(5, rel=0.1)
     one = force[:4000, 0] * np.hanning(4000)
@@ -81,13 +128,13 @@ def test_random_force_has_its_rms_and_stays_in_its_band() -> None:
 
 
 def test_seed_decides_the_random_force() -> None:
-    assert not np.allclose(sampled(RandomForce(5, seed=0), 0.1), sampled(RandomForce(5, seed=1), 0.1))
+    assert not np.allclose(sampled(RandomWrench(5, seed=0), 0.1), sampled(RandomWrench(5, seed=1), 0.1))
 
 
 def test_sum_adds_its_parts() -> None:
     a, b = Impulse((1, 0, 0), start=0.0), Sine((0, 2, 0), frequency_hz=1)
     for t in (0.05, 0.2):
-        np.testing.assert_allclose(Sum((a, b)).wrench_in_world(t), a.wrench_in_world(t) + b.wrench_in_world(t))
+        np.testing.assert_allclose(Sum((a, b)).wrench(t), a.wrench(t) + b.wrench(t))
 
 
 @pytest.mark.parametrize(
@@ -98,9 +145,9 @@ def test_sum_adds_its_parts() -> None:
         ("push:20@1-4", Step((0, -20, 0), start=1, stop=4)),
         ("push:.5@1-4.25/-z", Step((0, 0, -0.5), start=1, stop=4.25)),
         ("sine:10@0.5Hz", Sine((0, -10, 0), frequency_hz=0.5)),
-        ("random:5", RandomForce(5, seed=7)),
-        ("random:5@2Hz", RandomForce(5, seed=7, bandwidth_hz=2)),
-        ("impulse:5@1, random:3", Sum((Impulse((0, -5, 0), start=1), RandomForce(3, seed=8)))),
+        ("random:5", RandomWrench(5, seed=7)),
+        ("random:5@2Hz", RandomWrench(5, seed=7, bandwidth_hz=2)),
+        ("impulse:5@1, random:3", Sum((Impulse((0, -5, 0), start=1), RandomWrench(3, seed=8)))),
     ],
 )
 def test_text_is_read(text: str, profile: Profile) -> None:
@@ -108,7 +155,7 @@ def test_text_is_read(text: str, profile: Profile) -> None:
 
 
 def test_random_direction_has_the_size_asked_for_and_comes_from_the_seed() -> None:
-    pushes = [parse_disturbance("push:8@0-1/random", seed=seed).profile.wrench_in_world(0.5) for seed in (1, 1, 2)]
+    pushes = [parse_disturbance("push:8@0-1/random", seed=seed).profile.wrench(0.5) for seed in (1, 1, 2)]
     assert [np.linalg.norm(push) for push in pushes] == pytest.approx([8, 8, 8])
     assert np.array_equal(pushes[0], pushes[1])
     assert not np.allclose(pushes[0], pushes[2])

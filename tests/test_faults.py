@@ -69,6 +69,32 @@ def test_garbage_is_hardly_ever_a_message() -> None:
     assert any(one.names != NAMES for one in came)
 
 
+def test_noise_has_its_spread_on_every_joint_and_keeps_the_stamp() -> None:
+    came = arrivals({"kind": "noise", "position": 1e-3, "velocity": 0.1, "start": 0, "duration": 9}, steps=4000)
+    dq, dv = (
+        np.array([np.subtract(getattr(one, name), getattr(message(k), name)) for k, (one,) in enumerate(came)])
+        for name in ("position", "velocity")
+    )
+    np.testing.assert_allclose(dq.std(axis=0), 1e-3, rtol=0.06)
+    np.testing.assert_allclose(dv.std(axis=0), 0.1, rtol=0.06)
+    assert abs(np.corrcoef(dq[:-1, 0], dq[1:, 0])[0, 1]) < 0.06, "white"
+    assert [number(one) for (one,) in came] == list(range(4000))
+
+
+def test_bias_is_the_same_in_every_message() -> None:
+    for k, (one,) in enumerate(arrivals({"kind": "bias", "position": 0.01, "velocity": -0.2})[20:60], start=20):
+        np.testing.assert_allclose(np.subtract(one.position, message(k).position), 0.01)
+        np.testing.assert_allclose(np.subtract(one.velocity, message(k).velocity), -0.2)
+
+
+def test_quantised_is_a_whole_number_of_steps_and_the_nearest() -> None:
+    for k, (one,) in enumerate(arrivals({"kind": "quantised", "position": 0.03, "velocity": 0.0})[20:60], start=20):
+        steps = np.array(one.position) / 0.03
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+        assert np.abs(np.subtract(one.position, message(k).position)).max() <= 0.015 + 1e-12
+        assert one.velocity == message(k).velocity, "a step of 0 is none"
+
+
 @pytest.mark.parametrize(
     ("how", "sizes"), [("names", (7, 7, 7)), ("missing", (6, 6, 6)), ("doubled", (7, 7, 7)), ("sizes", (7, 7, 6))]
 )

@@ -10,7 +10,18 @@ import pytest
 import dvp_mpc
 
 PACKAGE = Path(dvp_mpc.__file__).parent
-BOTTOM = {"errors", "files", "value", "value_file", "disturbance", "messages", "fault_plan", "faults"}
+BOTTOM = {
+    "errors",
+    "files",
+    "value",
+    "value_file",
+    "disturbance",
+    "messages",
+    "plan_file",
+    "fault_plan",
+    "faults",
+    "workers",
+}
 MAY_IMPORT = {
     "problem": BOTTOM,
     "learning": BOTTOM | {"problem"},

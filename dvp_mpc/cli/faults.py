@@ -16,6 +16,7 @@ ELSEWHERE = {
     "F23": "with F22: odd seeds hang",
     "F35": "one test per callback, tests/ros",
     "F38": "a soak of hours",
+    **dict.fromkeys(("F42", "F43", "F44", "F45", "F46", "F47"), "dvp-mpc robustness promises"),
 }
 """Faults that have no row of their own."""
 OVER_DDS = ("F9", "F14", "F15", "F22", "F32", "F37")
@@ -87,7 +88,6 @@ def _not_run(table: Sequence["Row"], reason: str) -> list[dict[str, str]]:
     reasons = dict(ELSEWHERE)
     if reason:
         reasons |= dict.fromkeys(OVER_DDS, reason)
-    reasons |= {row.fault: "rejection of disturbances: run it by its name" for row in table if row.extra}
     return [
         {"fault": fault, "reason": text} for fault, text in sorted(reasons.items(), key=lambda item: int(item[0][1:]))
     ]

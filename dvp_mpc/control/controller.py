@@ -15,17 +15,17 @@ import numpy as np
 from dvp_mpc.control.estimate import Estimate
 from dvp_mpc.control.gate import Gate
 from dvp_mpc.control.mpc import MpcSettings, Plan
-from dvp_mpc.control.planner import InlinePlanner, Planned, Planner, Solver
+from dvp_mpc.control.observer import MomentumObserver
+from dvp_mpc.control.planner import InlinePlanner, Planned, Planner, Policy, Solver
 from dvp_mpc.control.statistics import Statistics
 from dvp_mpc.control.supervisor import AGE_LIMIT, LOST, ROUNDING, Facts, State, Supervisor
-from dvp_mpc.control.torque import Limiter, guarded, hold_torque
+from dvp_mpc.control.torque import Limiter, beyond_limits, guarded, hold_torque
 from dvp_mpc.errors import BadSetting, NotReady
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.value import ValueFunction
 
 PLAN_PERIODS = 3  # plan periods that an old plan may serve, within AGE_LIMIT
-OUTSIDE = 0.0087  # [rad] beyond a position limit: half a degree
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class ControllerSettings:
     """Begin in ARMING: prove twenty plans at rest, then blend from HOLD to the plan. For an arm that is real."""
     gravity_in_command: bool = True
     """Whether the torque given out carries the arm's weight; False for a driver that adds it by itself."""
+    offset_free: bool = False
+    """Estimate the torque that the model does not know of (payload, push, bias) and take it off the plan's."""
 
     def __post_init__(self) -> None:
         for name in ("rate_hz", "plan_hz"):
@@ -84,7 +86,8 @@ class Controller:
         self._estimate = Estimate(task.arm, self._period)
         self._fresh = False  # whether this step brought an accepted state
         self._alarm = ""
-        self._plan: Plan | None = None
+        self._observer = MomentumObserver(task.arm) if settings.offset_free else None
+        self._plan: Policy | None = None
         self._plan_time = -np.inf
         self._plans = 0
         self._until_plan = 0  # steps until the next plan is due
@@ -109,8 +112,13 @@ class Controller:
 
     @property
     def plan(self) -> Plan | None:
-        """The newest accepted plan."""
-        return self._plan
+        """The newest accepted plan, if an MPC made it."""
+        return self._plan if isinstance(self._plan, Plan) else None
+
+    @property
+    def disturbance(self) -> np.ndarray:
+        """What is believed to act on the joints besides what the model knows: (7,) [N m]; zero unless settings.offset_free."""
+        return np.zeros(DOF) if self._observer is None else self._observer.disturbance
 
     @property
     def at_rest(self) -> bool:
@@ -163,7 +171,7 @@ class Controller:
             raise NotReady(f"{self._planner.failure}; the solver must be restarted first")
         if self.state_age > AGE_LIMIT:
             raise NotReady("there is no fresh state of the arm")
-        if self._estimate.x is not None and (text := self._beyond_limits(self._estimate.x)):
+        if self._estimate.x is not None and (text := beyond_limits(self.task.arm, self._estimate.x[:DOF])):
             raise NotReady(text)
         self._fatal = ""
         self._commands.append(self._leave_fault)
@@ -211,6 +219,8 @@ class Controller:
     def _act(self, began: float, elapsed: float) -> np.ndarray:
         while self._commands:
             self._commands.popleft()()
+        if self._observer is not None and self._estimate.x is not None:
+            self._observer.step(self._estimate.x, self._torque, elapsed)
         self._plan_ahead()
         before = self.state
         if self._supervisor(elapsed, self._facts()) is not before:
@@ -221,7 +231,7 @@ class Controller:
             torque = np.zeros(DOF)
         else:
             torque = self._torque = self._limiter(asked, self._previous())
-            self._estimate.gave(self._now, torque)
+            self._estimate.gave(self._now, torque + self.disturbance)
         self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)
         if self.settings.gravity_in_command or self.silent or self._estimate.x is None:
             return torque.copy()
@@ -264,18 +274,10 @@ class Controller:
             degraded = "no new plan"
         fatal = self._fatal or self._planner.failure
         if not fatal and self._fresh and self._estimate.x is not None:
-            fatal = self._beyond_limits(self._estimate.x)
+            fatal = beyond_limits(self.task.arm, self._estimate.x[:DOF])
         fastest = np.inf if self._estimate.x is None else float(np.abs(self._estimate.x[DOF:]).max())
         limit = min((PLAN_PERIODS + self._planner.latency) * period, max(period, AGE_LIMIT)) + self._period / 2
         return Facts(age, plan_age, limit, self._plans, fastest, degraded, self._alarm, fatal)
-
-    def _beyond_limits(self, x: np.ndarray) -> str:
-        arm, q = self.task.arm, x[:DOF]
-        beyond = (q < arm.lower - OUTSIDE) | (q > arm.upper + OUTSIDE)
-        if not beyond.any():
-            return ""
-        i = int(np.argmax(beyond))
-        return f"joint {arm.joint_names[i]} at {q[i]:.3f} rad is outside its limits [{arm.lower[i]:.3f}, {arm.upper[i]:.3f}]"
 
     def _ask(self) -> np.ndarray:
         """The torque that is wanted, before the limiter."""
@@ -285,5 +287,6 @@ class Controller:
         share = self._supervisor.blend
         torque = hold_torque(self.task.arm, q, v) if share < 1 else np.zeros(DOF)
         if share > 0 and self._plan is not None:
-            torque = (1 - share) * torque + share * self._plan.torque(self._now - self._plan_time, self._estimate.x)
+            planned = self._plan.torque(self._now - self._plan_time, self._estimate.x)
+            torque = (1 - share) * torque + share * (planned - self.disturbance)
         return guarded(self.task.arm, torque, q, v)

@@ -10,9 +10,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
+from dvp_mpc.control.mpc import MPC, MpcSettings
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue, ValueFunction
+
+
+class Policy(Protocol):
+    """What a plan is to a controller."""
+
+    def torque(self, age: float, x: np.ndarray) -> np.ndarray:
+        """Torque (7,) [N m] in the state x (14,), `age` [s] after the state that was planned from."""
 
 
 class Planned(NamedTuple):
@@ -20,7 +27,7 @@ class Planned(NamedTuple):
 
     t: float
     """When the state of the request held [s]."""
-    plan: Plan | None
+    plan: Policy | None
     """None when there is no usable one."""
     refusal: str
     """Why there is none."""

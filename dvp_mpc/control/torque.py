@@ -10,6 +10,7 @@ HOLD_TIME = (
     0.05  # [s] time constant with which HOLD brakes; fixed joint damping limit-cycles at 200 Hz with a few ms delay
 )
 TORQUE_RATE = 1000.0  # [N m/s] what Franka's own interface allows
+BEYOND = 0.0087  # [rad] outside a position limit that a sensor may show and a stop may give: half a degree
 LONGEST_STEP = 0.005  # [s] of a prediction
 
 
@@ -42,6 +43,17 @@ def guarded(arm: Arm, torque: np.ndarray, q: np.ndarray, v: np.ndarray) -> np.nd
     braking = hold_torque(arm, q, v)
     torque = np.where(too_fast & (v > 0), np.minimum(torque, braking), torque)
     return np.where(too_fast & (v < 0), np.maximum(torque, braking), torque)
+
+
+def beyond_limits(arm: Arm, q: np.ndarray) -> str:
+    """Which joint is outside its position limits by more than half a degree, and where; "" if none is."""
+    beyond = (q < arm.lower - BEYOND) | (q > arm.upper + BEYOND)
+    if not beyond.any():
+        return ""
+    i = int(np.argmax(beyond))
+    return (
+        f"joint {arm.joint_names[i]} at {q[i]:.3f} rad is outside its limits [{arm.lower[i]:.3f}, {arm.upper[i]:.3f}]"
+    )
 
 
 @dataclass(frozen=True, eq=False)

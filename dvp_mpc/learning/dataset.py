@@ -16,11 +16,11 @@ from dvp_mpc.files import DAMAGED, whole_file
 from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels
 from dvp_mpc.learning.sampling import sample_training_start
 from dvp_mpc.learning.settings import Sampling, Starts
-from dvp_mpc.learning.workers import unordered
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Task
 from dvp_mpc.value import ValueFunction
+from dvp_mpc.workers import unordered
 
 CHUNK = 20  # problems; half a second of work, the most that a dead worker costs
 TRIES = 3  # deaths of workers before the run gives up

@@ -128,6 +128,14 @@ class Arm:
         J = pin.computeFrameJacobian(self.model, self._data, q, self.tool_id, pin.LOCAL_WORLD_ALIGNED)
         return np.array(self._data.oMf[self.tool_id].translation), np.array(J[:3])
 
+    def rotation_in_world(self, q: np.ndarray, frame: str | None = None) -> np.ndarray:
+        """From the axes of a frame, the tool's unless named, to the world's: (3, 3). Raises UnknownChoice."""
+        if not self.model.existFrame(frame or self.tool_frame):
+            raise UnknownChoice(f"frame of '{self.name}'", frame, [f.name for f in self.model.frames])
+        pin.forwardKinematics(self.model, self._data, q)
+        frame_id = self.model.getFrameId(frame or self.tool_frame)
+        return np.array(pin.updateFramePlacement(self.model, self._data, frame_id).rotation)
+
     def gravity_torque(self, q: np.ndarray) -> np.ndarray:
         """Torque that holds posture q at rest: (7,) [N m]."""
         return np.array(pin.computeGeneralizedGravity(self.model, self._data, q))
@@ -135,6 +143,11 @@ class Arm:
     def nonlinear_effects(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Gravity, Coriolis and centrifugal torque: (7,) [N m]."""
         return np.array(pin.nonLinearEffects(self.model, self._data, q, v))
+
+    def momentum_drift(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """C(q, v)' v - g(q), by which the momentum M(q) v changes when no torque acts: (7,) [N m]."""
+        C = pin.computeCoriolisMatrix(self.model, self._data, q, v)
+        return np.array(C.T @ v - pin.computeGeneralizedGravity(self.model, self._data, q))
 
     def mass_matrix(self, q: np.ndarray) -> np.ndarray:
         """Joint-space inertia with armature: (7, 7) [kg m^2]."""

@@ -1,16 +1,16 @@
-"""BulletPlant: the arm as PyBullet integrates it, from the URDF that Pinocchio reads.
+"""BulletPlant: a body as PyBullet integrates it, from the URDF that Pinocchio reads.
 
-    (M(q) + A) a = tau + J(q)' w - h(q, v),   A = diag(armature)         what the plant has to do
-     M(q)      a = tau_b          - h(q, v)                              what Bullet does, which knows no rotor inertia
-     =>  tau_b = tau + J(q)' w - A a      with a from the first line and Bullet's own M, J and h
+    (M(q) + A) a = tau + J(q)' w + r - h(q, v),   A = diag(armature)     what the plant has to do, r friction
+     M(q)      a = tau_b             - h(q, v)                           what Bullet does, which knows no rotor inertia
+     =>  tau_b = tau + J(q)' w + r - A a      with a from the first line and Bullet's own M, J and h
 
     v <- v + dt a,   q <- q + dt v                                       Bullet's integration: semi-implicit Euler
 
-The emulation is exact as long as nothing else acts on the arm. So the arm collides with nothing, its joints have
-neither damping nor friction (Pinocchio ignores what the URDF says of them) and no end stops: beyond a position limit
-the arm goes on moving, and the log shows how far. Bullet caps joint velocities at 100 rad/s.
+The emulation is exact as long as nothing else acts on the arm. So the arm collides with nothing, its joints have no other
+friction than the body's (Pinocchio ignores what the URDF says of it) and no end stops: beyond a position limit the arm
+goes on moving, and the log shows how far. Bullet caps joint velocities at 100 rad/s.
 
-A push enters as J' w, so that Bullet and the emulation see the same one.
+A push enters as J' w and friction as `friction_torque` says, so that Bullet and the emulation see the same ones.
 """
 
 import os
@@ -22,15 +22,12 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import pinocchio as pin
 import pybullet as p
 
 from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice
 from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc_sim.body import NOMINAL, PAYLOAD, Body, LinkWrench, checked_torque, friction_torque, plant_description
 from dvp_mpc_sim.render import Scene
-
-LinkWrench = tuple[str | None, np.ndarray]
-"""A link, or None for the tool frame, and the wrench (6,) [N, N m] in the world on the origin of its frame."""
 
 
 class BulletPlant:
@@ -40,18 +37,20 @@ class BulletPlant:
     opens Bullet's window and implies visual. Joint vectors are in the order of `arm.joint_names`.
     """
 
-    def __init__(self, arm: Arm, *, dt: float = 1e-3, gui: bool = False, visual: bool = False):
+    def __init__(self, arm: Arm, *, dt: float = 1e-3, gui: bool = False, visual: bool = False, body: Body = NOMINAL):
         if not dt > 0:
             raise BadSetting("dt", dt, "must be positive [s]")
         if gui and sys.platform == "linux" and not os.environ.get("DISPLAY"):
             # Bullet itself would end the whole process.
             raise RunFailed("Bullet's window needs a display and DISPLAY is not set; pictures and films need none")
-        self.arm, self.dt = arm, dt
+        self.arm, self.dt, self.body = arm, dt, body
+        self._armature, self._coulomb, self._viscous = body.armature(arm), body.coulomb_torque, body.viscous_rate
+        self._rubs = bool(self._coulomb.any() or self._viscous.any())
         self._client = p.connect(p.GUI if gui else p.DIRECT)
         try:
-            self._body = self._load(visual or gui)
+            self._robot = self._load(visual or gui)
             self._configure()
-            self._scene = Scene(self._client, self._body) if visual or gui else None
+            self._scene = Scene(self._client, self._robot) if visual or gui else None
         except BaseException:
             self.close()
             raise
@@ -59,7 +58,7 @@ class BulletPlant:
     def _load(self, visual: bool) -> int:
         with tempfile.TemporaryDirectory() as folder:
             urdf = Path(folder, "arm.urdf")
-            ET.ElementTree(bullet_description(self.arm, visual=visual)).write(urdf)
+            ET.ElementTree(plant_description(self.arm, self.body, visual=visual)).write(urdf)
             try:
                 # Without the flag Bullet replaces the inertia by that of the collision shape, of which there is none.
                 flags = p.URDF_USE_INERTIA_FROM_FILE
@@ -68,22 +67,25 @@ class BulletPlant:
                 raise RunFailed(f"PyBullet cannot load {self.arm.urdf}: {error}") from error
 
     def _configure(self) -> None:
-        client, body = self._client, self._body
+        client, robot = self._client, self._robot
         p.setTimeStep(self.dt, physicsClientId=client)
-        p.setGravity(*self.arm.model.gravity.linear, physicsClientId=client)
+        p.setGravity(*self.body.gravity_in_base, physicsClientId=client)
         info = [
-            p.getJointInfo(body, i, physicsClientId=client) for i in range(p.getNumJoints(body, physicsClientId=client))
+            p.getJointInfo(robot, i, physicsClientId=client)
+            for i in range(p.getNumJoints(robot, physicsClientId=client))
         ]
         joints = {i[1].decode(): i[0] for i in info}
         self._joints = [joints[name] for name in self.arm.joint_names]
-        self._links = joints | {i[12].decode(): i[0] for i in info}  # as in Pinocchio, a joint names its child's frame
+        # As in Pinocchio, a joint names its child's frame. Who pushes knows the arm's links, not what it carries.
+        own = [i for i in info if i[12].decode() != PAYLOAD]
+        self._links = {i[1].decode(): i[0] for i in own} | {i[12].decode(): i[0] for i in own}
         # Vectors and matrices over all degrees of freedom come in Bullet's own joint order; [i] of them is arm joint i.
         self._dof = np.argsort(np.argsort(self._joints))
         self._from_dof = np.argsort(self._joints)
         for link in range(-1, len(info)):
-            p.changeDynamics(body, link, linearDamping=0, angularDamping=0, jointDamping=0, physicsClientId=client)
+            p.changeDynamics(robot, link, linearDamping=0, angularDamping=0, jointDamping=0, physicsClientId=client)
         # A motor that brakes every joint is on by default.
-        p.setJointMotorControlArray(body, self._joints, p.VELOCITY_CONTROL, forces=[0.0] * DOF, physicsClientId=client)
+        p.setJointMotorControlArray(robot, self._joints, p.VELOCITY_CONTROL, forces=[0.0] * DOF, physicsClientId=client)
         self.reset(self.arm.home)
 
     def __enter__(self) -> "BulletPlant":
@@ -103,11 +105,11 @@ class BulletPlant:
         """Put the arm at posture q (7,) [rad] with velocity v (7,) [rad/s], zero unless given."""
         rates = np.zeros(DOF) if v is None else v
         for joint, position, rate in zip(self._joints, q, rates, strict=True):
-            p.resetJointState(self._body, joint, float(position), float(rate), physicsClientId=self._client)
+            p.resetJointState(self._robot, joint, float(position), float(rate), physicsClientId=self._client)
 
     def state(self) -> tuple[np.ndarray, np.ndarray]:
         """Posture (7,) [rad] and velocity (7,) [rad/s]."""
-        states = p.getJointStates(self._body, self._joints, physicsClientId=self._client)
+        states = p.getJointStates(self._robot, self._joints, physicsClientId=self._client)
         return np.array([s[0] for s in states]), np.array([s[1] for s in states])
 
     def step(self, torque: np.ndarray, wrenches: Sequence[LinkWrench] = ()) -> None:
@@ -115,43 +117,40 @@ class BulletPlant:
 
         Raises RunFailed for a torque that is not finite and UnknownChoice for a link that the arm does not have.
         """
-        torque = np.asarray(torque, dtype=float)
-        if torque.shape != (DOF,):
-            raise BadSetting("torque", torque.shape, f"the arm takes {DOF} torques")
-        if not np.isfinite(torque).all():
-            joint = int(np.argmin(np.isfinite(torque)))
-            raise RunFailed(
-                f"torque of joint {self.arm.joint_names[joint]} is {torque[joint]}: the plant takes finite ones"
-            )
+        applied = checked_torque(self.arm, torque).copy()
         q, v = self.state()
-        applied = torque.copy()
         for link, wrench in wrenches:
             applied += self._jacobian(link, q).T @ wrench
-        a = np.linalg.solve(self.mass_matrix(q), applied - self._inverse_dynamics(q, v))
-        forces = (applied - self.arm.armature * a).tolist()
+        M, h = self.mass_matrix(q), self._inverse_dynamics(q, v)
+        if self._rubs:
+            applied += friction_torque(M, v, applied - h, self._coulomb, self._viscous, self.dt)
+        a = np.linalg.solve(M, applied - h)
+        forces = (applied - self._armature * a).tolist()
         p.setJointMotorControlArray(
-            self._body, self._joints, p.TORQUE_CONTROL, forces=forces, physicsClientId=self._client
+            self._robot, self._joints, p.TORQUE_CONTROL, forces=forces, physicsClientId=self._client
         )
         p.stepSimulation(physicsClientId=self._client)
         self.show_pushes(wrenches)
 
     def gravity_torque(self, q: np.ndarray) -> np.ndarray:
-        """Torque that holds posture q at rest, according to Bullet: (7,) [N m]."""
+        """Torque that holds posture q at rest without friction, according to Bullet: (7,) [N m]."""
         return self._inverse_dynamics(q, np.zeros(DOF))
 
     def mass_matrix(self, q: np.ndarray) -> np.ndarray:
         """Bullet's joint-space inertia plus the armature: (7, 7) [kg m^2]."""
-        M = np.array(p.calculateMassMatrix(self._body, self._to_dof(q), physicsClientId=self._client))
-        return M[np.ix_(self._dof, self._dof)] + np.diag(self.arm.armature)
+        M = np.array(p.calculateMassMatrix(self._robot, self._to_dof(q), physicsClientId=self._client))
+        return M[np.ix_(self._dof, self._dof)] + np.diag(self._armature)
 
     def _inverse_dynamics(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
         rest = [0.0] * DOF
-        h = p.calculateInverseDynamics(self._body, self._to_dof(q), self._to_dof(v), rest, physicsClientId=self._client)
+        h = p.calculateInverseDynamics(
+            self._robot, self._to_dof(q), self._to_dof(v), rest, physicsClientId=self._client
+        )
         return np.array(h)[self._dof]
 
     def _jacobian(self, link: str | None, q: np.ndarray) -> np.ndarray:
         index, origin, rest = self._link_index(link), [0.0] * 3, [0.0] * DOF
-        args = (self._body, index, origin, self._to_dof(q), rest, rest)
+        args = (self._robot, index, origin, self._to_dof(q), rest, rest)
         return np.vstack(p.calculateJacobian(*args, physicsClientId=self._client))[:, self._dof]
 
     def _to_dof(self, x: np.ndarray) -> list[float]:
@@ -166,7 +165,7 @@ class BulletPlant:
     def link_in_world(self, link: str | None = None) -> np.ndarray:
         """Origin of a link's frame, of the tool unless named: (3,) [m]. Bullet gives it to about 1e-7 m."""
         index = self._link_index(link)
-        state = p.getLinkState(self._body, index, computeForwardKinematics=1, physicsClientId=self._client)
+        state = p.getLinkState(self._robot, index, computeForwardKinematics=1, physicsClientId=self._client)
         return np.array(state[4])
 
     def tool_in_world(self) -> np.ndarray:
@@ -191,64 +190,3 @@ class BulletPlant:
         if self._scene is None:
             raise BadSetting("visual", False, "a plant that renders must be made with visual=True")
         return self._scene.picture(width, height, antialias)
-
-
-def bullet_description(arm: Arm, *, visual: bool) -> ET.Element:
-    """The arm's URDF such that Bullet builds from it what Pinocchio builds from the original.
-
-    A mesh that cannot be found is drawn as a small sphere; without visual there are no meshes at all.
-    """
-    root = ET.parse(arm.urdf).getroot()
-    for link in root.findall("link"):
-        _remove(link, "collision", *([] if visual else ["visual"]))
-        if link.find("inertial") is None:
-            link.append(ET.fromstring(_MASSLESS))  # Bullet would give it 1 kg
-        for geometry in link.findall("visual/geometry"):
-            _find_mesh(geometry, arm.urdf)
-    for joint in root.findall("joint"):
-        if joint.get("name") in arm.locked:
-            _weld(joint, arm.locked[str(joint.get("name"))])
-        elif joint.get("type") == "revolute":
-            joint.set("type", "continuous")  # the way to tell Bullet that there are no end stops
-    return root
-
-
-_MASSLESS = '<inertial><mass value="0"/><inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>'
-
-
-def _remove(element: ET.Element, *tags: str) -> None:
-    for child in [child for child in element if child.tag in tags]:
-        element.remove(child)
-
-
-def _weld(joint: ET.Element, position: float) -> None:
-    origin, axis = joint.find("origin"), joint.find("axis")
-    direction = _vector(axis, "xyz", (1.0, 0.0, 0.0))
-    direction /= np.linalg.norm(direction)
-    placement = pin.SE3(pin.rpy.rpyToMatrix(_vector(origin, "rpy")), _vector(origin, "xyz"))
-    if joint.get("type") == "prismatic":
-        placement = placement * pin.SE3(np.eye(3), position * direction)
-    else:
-        placement = placement * pin.SE3(pin.exp3(position * direction), np.zeros(3))
-    joint.set("type", "fixed")
-    _remove(joint, "origin", "axis", "limit")
-    rpy, xyz = pin.rpy.matrixToRpy(placement.rotation), placement.translation
-    ET.SubElement(joint, "origin", xyz=" ".join(map(repr, xyz.tolist())), rpy=" ".join(map(repr, rpy.tolist())))
-
-
-def _vector(element: ET.Element | None, key: str, default: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-    text = None if element is None else element.get(key)
-    return np.array(default if text is None else [float(number) for number in text.split()])
-
-
-def _find_mesh(geometry: ET.Element, urdf: Path) -> None:
-    mesh = geometry.find("mesh")
-    if mesh is None:
-        return
-    name = str(mesh.get("filename")).removeprefix("package://").removeprefix("file://")
-    found = next((folder / name for folder in urdf.parents if (folder / name).is_file()), None)
-    if found is not None:
-        mesh.set("filename", str(found))
-    else:
-        geometry.remove(mesh)
-        ET.SubElement(geometry, "sphere", radius="0.04")

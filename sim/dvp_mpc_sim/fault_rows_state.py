@@ -1,8 +1,9 @@
 """Rows of the table of faults: states that do not come, come late or are not true (F1 to F4, F10, F11)."""
 
+from dvp_mpc.faults import FaultPlan
 from dvp_mpc_sim.fault_table import Bound, Row, Trial
 from dvp_mpc_sim.record import Record
-from dvp_mpc_sim.scenario import ARMED, HOLDING, LATEST_HOLD, PERIOD, Scenario, basis, holds, noisy, one_fault
+from dvp_mpc_sim.scenario import ARMED, HOLDING, LATEST_HOLD, PERIOD, Scenario, basis, holds, one_fault
 
 HOLD = Bound("hold_s", most=LATEST_HOLD)
 
@@ -79,7 +80,7 @@ def stuck(seed: int) -> Trial:
     t0 = scene.moving_at(clean)
     run = scene.run(plan=one_fault(seed, "stuck", start=t0))
     long = Scenario(seed, duration=7.5, goal_every=2.0)
-    quiet = long.run(deliver=noisy(seed) if seed % 2 else None)
+    quiet = long.run(plan=one_fault(seed, "noise") if seed % 2 else FaultPlan())
     return basis(scene, clean, run, quiet) | {
         "hold_s": run.first(HOLDING, t0) - t0,
         "stop_s": run.stopped(t0) - t0,

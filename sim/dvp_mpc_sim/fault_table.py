@@ -73,8 +73,6 @@ class Row:
     trials: int
     quick: int
     """Trials of a short run."""
-    extra: bool = False
-    """Whether it runs only when it is named: not a promise of the controller as it is."""
     alone: bool = False
     """Whether its trials measure real time, so that nothing may run beside them."""
 
@@ -110,13 +108,13 @@ def rows() -> list[Row]:
 
 
 def choose(names: Iterable[str], table: Sequence[Row]) -> list[Row]:
-    """The rows of these faults, or all but the extra ones, in the order of the table. Raises UnknownChoice."""
+    """The rows of these faults, or all, in the order of the table. Raises UnknownChoice."""
     wanted = set(names)
     faults = sorted({row.fault for row in table}, key=place)
     for name in wanted:
         if name not in faults:
             raise UnknownChoice("row", name, faults)
-    chosen = [row for row in table if (row.fault in wanted if wanted else not row.extra)]
+    chosen = [row for row in table if row.fault in wanted or not wanted]
     return sorted(chosen, key=lambda row: (place(row.fault), row.alone))
 
 

@@ -11,6 +11,7 @@ middleware) is not here.
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,13 +19,12 @@ import numpy as np
 from dvp_mpc.control.controller import Controller
 from dvp_mpc.control.gate import Refusal
 from dvp_mpc.control.intake import Intake
-from dvp_mpc.disturbance import ExternalWrench
+from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import UsageError
 from dvp_mpc.faults import FaultPlan, Injector
 from dvp_mpc.messages import JointMessage
 from dvp_mpc.problem.arm import DOF
-from dvp_mpc_sim.bullet import BulletPlant
-from dvp_mpc_sim.loop import plant_steps_per_tick
+from dvp_mpc_sim.loop import Plant, plant_steps_per_tick
 from dvp_mpc_sim.record import Record
 
 Clock = Callable[[float], float]
@@ -97,7 +97,7 @@ class FaultyLoop:
 
     def run(
         self,
-        plant: BulletPlant,
+        plant: Plant,
         controller: Controller,
         follower: Follower,
         duration: float,
@@ -155,7 +155,7 @@ class FaultyLoop:
             rows.append(
                 (*row, controller.state.value, controller.reason, str(getattr(follower.mode, "value", follower.mode)))
             )
-            wrenches = [(push.link, push.profile.wrench_in_world(t + plant.dt / 2)) for push in self.disturbances]
+            wrenches = acting(self.disturbances, t + plant.dt / 2, partial(arm.rotation_in_world, q))
             plant.step(applied if self.actuator is None else self.actuator(applied, q, v), wrenches)
         names_of_columns = [column.name for column in fields(Record)][: len(rows[0])]
         columns = dict(zip(names_of_columns, map(np.array, zip(*rows, strict=True)), strict=True))

@@ -1,10 +1,11 @@
 """A film of a log, drawn after the run: drawing between two steps would disturb the controller's timing."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from dvp_mpc.disturbance import ExternalWrench
+from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import BadSetting
 from dvp_mpc_sim.bullet import BulletPlant
 from dvp_mpc_sim.loop import Log
@@ -30,7 +31,8 @@ def film_pictures(
     for k in rows:
         plant.reset(log.q[k], log.v[k])
         plant.show_goal(log.goal_in_world[k])
-        plant.show_pushes([(push.link, push.profile.wrench_in_world(log.t[k] + log.dt / 2)) for push in disturbances])
+        rotation = partial(plant.arm.rotation_in_world, log.q[k])
+        plant.show_pushes(acting(disturbances, log.t[k] + log.dt / 2, rotation))
         text = f"{log.t[k]:4.2f} s    tool error {error[k]:.1f} mm"
         pictures.append(caption(plant.render(), text))
         on_picture(len(pictures), len(rows))

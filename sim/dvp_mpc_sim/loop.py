@@ -9,12 +9,13 @@ side of them a sample falls.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from dvp_mpc.disturbance import ExternalWrench
+from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import BadSetting, RunFailed, UsageError
 from dvp_mpc.files import whole_file
 from dvp_mpc.problem.arm import Arm
@@ -44,6 +45,7 @@ class Controller(Protocol):
 class Plant(Protocol):
     """What the loop asks of a plant; `BulletPlant` is one."""
 
+    arm: Arm
     dt: float
 
     def reset(self, q: np.ndarray, v: np.ndarray | None = None) -> None: ...
@@ -193,7 +195,7 @@ def simulate(
         q, v = plant.state()
         if k % hold == 0:
             torque = np.array(controller.step(t, q.copy(), v.copy()), dtype=float)
-        wrenches = [(push.link, push.profile.wrench_in_world(t + plant.dt / 2)) for push in disturbances]
+        wrenches = acting(disturbances, t + plant.dt / 2, partial(plant.arm.rotation_in_world, q))
         wrench = sum((w for _, w in wrenches), np.zeros(6))
         record.append((q, v, torque, plant.tool_in_world(), goal_in_world, wrench))
         try:

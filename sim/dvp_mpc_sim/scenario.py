@@ -12,14 +12,13 @@ from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.planner import Solver
 from dvp_mpc.control.supervisor import AGE_LIMIT
 from dvp_mpc.faults import FailingValue, FaultPlan
-from dvp_mpc.messages import JointMessage
 from dvp_mpc.models import DEFAULT_MODEL, load_model
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import Value
 from dvp_mpc_sim.bullet import BulletPlant
-from dvp_mpc_sim.faulty_loop import Deliver, FaultyLoop, Follower
+from dvp_mpc_sim.faulty_loop import FaultyLoop, Follower
 from dvp_mpc_sim.planner import SimulatedPlanner
 from dvp_mpc_sim.record import Record
 from dvp_mpc_sim.watchdog import Watchdog
@@ -58,8 +57,6 @@ class Scenario:
     solver_faults: FaultPlan = field(default_factory=FaultPlan)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ControllerSettings."""
-    mismatch: Callable[[BulletPlant], None] | None = None
-    """What is done to the plant, which then is not what the controller believes."""
     follower: Callable[[], Follower] | None = None
     """In place of the watchdog."""
 
@@ -134,8 +131,6 @@ class Scenario:
                 at_step(t, planner)
 
         with BulletPlant(task.arm) as plant:
-            if self.mismatch is not None:
-                self.mismatch(plant)
             record = replace(loop, events=events).run(
                 plant, controller, follower, self.duration, self.x0[:DOF], self.x0[DOF:], on_step
             )
@@ -186,17 +181,3 @@ def holds(run: Record) -> int:
     """How often the controller entered HOLD or FAULT."""
     bad = np.isin(run.state, HOLDING)
     return int((bad[1:] & ~bad[:-1]).sum() + bad[0])
-
-
-def noisy(seed: int, position: float = 1e-4, velocity: float = 1e-2) -> Deliver:
-    """A sensor with noise of these standard deviations [rad], [rad/s]."""
-    rng = np.random.default_rng([FAULTS, seed, 3])
-
-    def deliver(t: float, message: JointMessage | None) -> list[JointMessage]:
-        if message is None:
-            return []
-        q = (np.array(message.position) + position * rng.standard_normal(DOF)).tolist()
-        v = (np.array(message.velocity) + velocity * rng.standard_normal(DOF)).tolist()
-        return [message._replace(position=q, velocity=v)]
-
-    return deliver

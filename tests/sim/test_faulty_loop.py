@@ -11,13 +11,11 @@ from dvp_mpc.cli import main
 from dvp_mpc.errors import BadSetting, UnknownChoice
 
 pytest.importorskip("pybullet")
-from dvp_mpc_sim.bullet import BulletPlant
 from dvp_mpc_sim.fault_rows_controller import any_torque, bad_goal
 from dvp_mpc_sim.fault_table import Bound, Row, choose, rows, run_table
 from dvp_mpc_sim.faulty_loop import HoldsLast
-from dvp_mpc_sim.mismatch import friction, inertia, payload
 from dvp_mpc_sim.record import Record
-from dvp_mpc_sim.scenario import ARMED, PERIOD, Scenario, holds, noisy, one_fault
+from dvp_mpc_sim.scenario import ARMED, PERIOD, Scenario, holds, one_fault
 
 SCENE = Scenario(3, duration=1.6)
 
@@ -89,7 +87,7 @@ def test_a_hanging_solver_is_a_fault() -> None:
 
 
 def test_noise_is_no_alarm() -> None:
-    assert holds(SCENE.run(deliver=noisy(1))) == 0
+    assert holds(SCENE.run(plan=one_fault(1, "noise"))) == 0
 
 
 def test_a_refused_request_is_counted() -> None:
@@ -115,20 +113,6 @@ def test_violations_are_found(clean: Record, row: int, change: float | str) -> N
     else:
         torque[last, 0] = change
     assert replace(clean, commanded=torque, q=q).violations(arm) >= 1
-
-
-def test_mismatch_is_what_it_says() -> None:
-    arm = SCENE.task.arm
-    with BulletPlant(arm) as plant:
-        payload(2.0)(plant)
-        more = plant.gravity_torque(arm.home) - arm.gravity_torque(arm.home)
-        J = arm.tool_jacobian_in_world(arm.home)[1]
-        assert np.abs(more - J.T @ [0, 0, 2.0 * 9.81]).max() < 2.5  # the ball sits at the hand's mass, not at the tool
-    with BulletPlant(arm) as plant:
-        inertia(np.full(20, 1.2))(plant)
-        np.testing.assert_allclose(plant.gravity_torque(arm.home), 1.2 * arm.gravity_torque(arm.home), atol=1e-6)
-    rubbed = friction(np.ones(7), np.full(7, 0.5))(np.zeros(7), arm.home, np.full(7, 2.0))
-    np.testing.assert_allclose(rubbed, -2.0)
 
 
 def test_a_bound_is_kept_or_not() -> None:
@@ -162,8 +146,7 @@ def _raises(seed: int) -> dict[str, float]:
 def test_rows_are_chosen_by_name_in_the_order_of_the_table() -> None:
     table = rows()
     assert [row.fault for row in choose(["F20", "F2"], table)] == ["F2", "F20"]
-    assert "F43" not in {row.fault for row in choose([], table)}
-    assert [row.fault for row in choose(["F43"], table)] == ["F43"]
+    assert len(choose([], table)) == len(table)
     with pytest.raises(UnknownChoice, match="unknown row 'F99'; valid choices: F1, F2"):
         choose(["F99"], table)
     with pytest.raises(BadSetting, match="seed"):

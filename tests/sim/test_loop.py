@@ -26,6 +26,7 @@ class PointMass:
     """A plant whose tool is a mass of 2 kg that only pushes move."""
 
     dt = 1e-3
+    arm = load_arm("panda")
 
     def __init__(self) -> None:
         self.applied: list[np.ndarray] = []

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from dvp_mpc_sim.bullet import bullet_description
+from dvp_mpc_sim.body import NOMINAL, plant_description
 
 from dvp_mpc.models import load_model
 from dvp_mpc.problem.arm import load_arm
@@ -11,7 +11,7 @@ from dvp_mpc.problem.arm import load_arm
 def robot_description(model: str, arm: str = "") -> str:
     """URDF text of a model's arm, or of `arm` where there is no model."""
     found = load_model(model, arm or None)[0].arm if model else load_arm(arm)
-    root = bullet_description(found, visual=True)
+    root = plant_description(found, NOMINAL, visual=True)
     for mesh in root.iter("mesh"):
         mesh.set("filename", f"file://{mesh.get('filename')}")
     return ET.tostring(root, encoding="unicode")

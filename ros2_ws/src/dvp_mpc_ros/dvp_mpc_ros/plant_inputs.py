@@ -1,6 +1,6 @@
 """What acts on the simulated arm from outside: commands that are polled, wrenches that are sent or planned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from std_msgs.msg import Float64MultiArray
 
-from dvp_mpc.disturbance import ExternalWrench
+from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import BadSetting, UnknownChoice
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc_ros.compat import take_newest
@@ -85,11 +85,14 @@ class Wrenches:
             raise BadSetting("wrench", wrench.tolist(), f"must be finite and at most {LARGEST_WRENCH:g} N and N m")
         self._sent = (link or None, wrench)
 
-    def at(self, step: int) -> list[tuple[str | None, np.ndarray]]:
-        """What acts during a step of 1 ms, in the world. A planned push is sampled in the middle of the step."""
+    def at(self, step: int, rotation: Callable[[str | None], np.ndarray]) -> list[tuple[str | None, np.ndarray]]:
+        """What acts during a step of 1 ms, in the world. A planned push is sampled in the middle of the step.
+
+        rotation(link): (3, 3), from the axes of a link to the world's.
+        """
         sent = self._sent
         if sent is not self._acting:
             self._acting, self._until = sent, step + WRENCH_STEPS
         middle = 1e-3 * (step + 0.5)
-        wrenches = [(push.link, push.profile.wrench_in_world(middle)) for push in self._planned]
+        wrenches = acting(self._planned, middle, rotation)
         return [*wrenches, sent] if sent is not None and step < self._until else wrenches

@@ -12,6 +12,7 @@ simulated time or until the next: F newtons are an impulse of F / 10 newton seco
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ class PlantNode(Node):
             self._watchdog.command(now, command)
         self._torque = self._watchdog.torque(now, q, v)
         self._say_mode(self._watchdog.mode)
-        wrenches = self._wrenches.at(self._step)
+        wrenches = self._wrenches.at(self._step, partial(self._arm.rotation_in_world, q))
         if self._record_path is not None:
             self._record.add(
                 now,

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from dvp_mpc.control.realtime import REALTIME
 from dvp_mpc.disturbance import ExternalWrench, parse_disturbance
-from dvp_mpc.errors import BadSetting, UnknownChoice, UsageError
+from dvp_mpc.errors import BadSetting, UnknownChoice
 from dvp_mpc.models import DEFAULT_MODEL, load_model
+from dvp_mpc.plan_file import load_plan, read_fields
 from dvp_mpc.problem.arm import DOF, Arm, load_arm
 from dvp_mpc_ros.declared import parameter
-
-LARGEST_FILE = 2**16  # [bytes]
 
 
 @dataclass(frozen=True)
@@ -67,25 +65,11 @@ class PlantParameters:
 
 def load_disturbances(path: Path) -> list[ExternalWrench]:
     """Read {seed: int, disturbances: [text, ...]}; the k-th text has the seed + 1000 k. Raises UsageError, naming the file."""
-    if not path.is_file():
-        raise BadSetting("disturbance_file", str(path), "no such file")
-    if path.stat().st_size > LARGEST_FILE:
-        raise BadSetting("disturbance_file", str(path), f"larger than {LARGEST_FILE >> 10} KiB")
-    try:
-        return _read_disturbances(yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text, 2001-99-99
-        raise BadSetting("disturbance_file", str(path), f"not YAML ({' '.join(str(error).split())})") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    return load_plan("disturbance_file", path, _read_disturbances)
 
 
 def _read_disturbances(raw: Any) -> list[ExternalWrench]:
-    fields = ("seed", "disturbances")
-    if not isinstance(raw, dict):
-        raise BadSetting("disturbance_file", raw, f"must be a mapping with {', '.join(fields)}")
-    for name in raw:
-        if name not in fields:
-            raise UnknownChoice("field", name, fields)
+    raw = read_fields("disturbance_file", raw, ("seed", "disturbances"))
     seed, texts = raw.get("seed", 0), raw.get("disturbances", [])
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise BadSetting("seed", seed, "must be a whole number, not negative")
