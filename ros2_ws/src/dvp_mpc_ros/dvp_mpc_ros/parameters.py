@@ -24,6 +24,9 @@ class Parameters:
     gravity_in_command: bool = parameter(
         True, "Whether commands carry the arm's weight; false for a driver that adds it by itself."
     )
+    offset_free: bool = parameter(
+        False, "Estimate the torque that the model does not know of (payload, push, friction) and take it off the plan's."
+    )
     dry_run: bool = parameter(False, "Compute everything and publish on ~/dry_run/commands only.")
     initial_goal: list[float] = parameter([], "Goal on activation in the world [m]; empty: where the tool is then.")
     world_frames: list[str] = parameter(["", "world", "base_link"], "frame_id under which targets are taken.")
@@ -43,4 +46,5 @@ class Parameters:
             self.plan_hz,
             arming=True,
             gravity_in_command=self.gravity_in_command,
+            offset_free=self.offset_free,
         )
