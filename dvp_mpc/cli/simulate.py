@@ -1,7 +1,7 @@
 """`dvp-mpc simulate`: one closed loop in PyBullet."""
 
 import json
-import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,21 +14,19 @@ from dvp_mpc.cli.output import Output
 from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.disturbance import ExternalWrench, parse_disturbance
-from dvp_mpc.errors import BadSetting, UnknownChoice, UsageError
+from dvp_mpc.errors import BadSetting, UsageError
 from dvp_mpc.files import whole_file, writable_folder
 from dvp_mpc.models import DEFAULT_MODEL, load_model
 from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.studies.plots import plot_log
-from dvp_mpc.value import RiccatiValue, Value, ValueFunction
 
 if TYPE_CHECKING:  # the command line must start without the extra 'sim'
     from dvp_mpc_sim.bullet import BulletPlant
     from dvp_mpc_sim.loop import Log
+    from dvp_mpc_sim.viewer import BrowserView
 
-SIMULATION = 301  # first word of the seed; training and evaluation have others
-TERMINALS = ("value", "riccati", "zero")
+PATIENCE = 60.0  # [s] for somebody to open the browser
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,10 @@ class Simulate:
     """Render the motion to a GIF (takes some seconds)."""
     gui: bool = False
     """Show PyBullet's window, in real time."""
+    view: bool = False
+    """Show the arm and what the controller plans in a browser, in real time; waits a minute for one to look."""
+    mcap: bool = False
+    """Write the log as ROS 2 messages too, for Foxglove and PlotJuggler."""
     out: Path | None = None
     """Output folder; unset: runs/simulate/MODEL-nodesN-seedS."""
     json: bool = False
@@ -73,23 +75,41 @@ class Simulate:
         """Simulate, write, report."""
         try:
             from dvp_mpc_sim.bullet import BulletPlant
+            from dvp_mpc_sim.episode import start_and_goal, terminal_cost
+
+            if self.view:
+                from dvp_mpc_sim.viewer import BrowserView
+            if self.mcap:
+                from dvp_mpc_sim.mcap_log import write_mcap
         except ImportError as error:
             raise UsageError(f"simulation needs the extra 'sim' (pip install '.[sim]'): {error}") from error
+        if not 0 < self.duration < 1e5:
+            raise BadSetting("duration", self.duration, "must be positive [s]")
         task, value, _ = load_model(self.model, self.arm)
-        x0, goal = self._draw(task)
+        x0, goal = start_and_goal(task, self.seed, goal_in_world=self.goal, at_rest=self.at_rest)
         stem = f"{Path(self.model).stem}-nodes{self.nodes}-seed{self.seed}"
         folder = writable_folder(self.out or Path("runs", "simulate", stem))
         settings = ControllerSettings(MpcSettings(self.nodes), self.rate_hz, self.plan_hz)
-        controller = Controller(task, self._terminal(value), goal, settings)
+        controller = Controller(task, terminal_cost(self.terminal, value), goal, settings)
         pushes = [parse_disturbance(self.disturbance, seed=self.seed)] if self.disturbance else []
         files = ["log.npz", "plot.png", "summary.json"]
-        with BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant, output.progress() as progress:
-            log = self._close_loop(plant, controller, x0, goal, pushes, progress)
+        with (
+            BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant,
+            BrowserView(task.arm) if self.view else nullcontext() as view,
+            output.progress() as progress,
+        ):
+            if view is not None:
+                output.say(f"open {view.url}")
+                view.wait_for_browser(PATIENCE)
+            log = self._close_loop(plant, controller, x0, goal, pushes, view, progress)
             report = self._report(task, log, controller, goal, folder)
             log.save(folder / "log.npz")
             plot_log(log, task.arm, folder / "plot.png", self._title(task, goal))
             with whole_file(folder / "summary.json") as part:
                 part.write_text(json.dumps(report, indent=1))
+            if self.mcap:
+                write_mcap(log, task.arm, folder / "log.mcap")
+                files.append("log.mcap")
             if self.film:
                 _draw_film(plant, log, pushes, folder / "film.gif", progress)
                 files.append("film.gif")
@@ -106,40 +126,26 @@ class Simulate:
         x0: np.ndarray,
         goal: np.ndarray,
         pushes: list[ExternalWrench],
+        view: "BrowserView | None",
         progress: Progress,
     ) -> "Log":
+        from dvp_mpc_sim.episode import real_time
         from dvp_mpc_sim.loop import simulate
 
         bar = progress.add_task("simulating", total=round(self.duration / plant.dt), note="ms")
-        began = time.perf_counter()
+        pace = real_time() if self.gui or self.view else None
+        show = None if view is None else view.follow(plant, controller, pushes)
 
         def on_step(t: float) -> None:
             if round(t / plant.dt) % 50 == 49:
                 progress.update(bar, completed=round(t / plant.dt) + 1)
-            if self.gui:
-                time.sleep(max(0.0, began + t - time.perf_counter()))
+            if show is not None:
+                show(t)
+            if pace is not None:
+                pace(t)
 
         start, length = {"q0": x0[:DOF], "v0": x0[DOF:]}, self.duration
         return simulate(plant, controller, **start, duration=length, goals=goal, disturbances=pushes, on_step=on_step)
-
-    def _draw(self, task: ReachTask) -> tuple[np.ndarray, np.ndarray]:
-        if self.seed < 0:
-            raise BadSetting("seed", self.seed, "must not be negative")
-        if not 0 < self.duration < 1e5:
-            raise BadSetting("duration", self.duration, "must be positive [s]")
-        rng = np.random.default_rng([SIMULATION, self.seed])
-        drawn, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
-        if self.at_rest:
-            x0[7:] = 0.0
-        if self.goal is None:
-            return x0, drawn.tool
-        return x0, task.goal(np.array(self.goal)).tool
-
-    def _terminal(self, value: Value) -> ValueFunction | None:
-        if self.terminal not in TERMINALS:
-            raise UnknownChoice("terminal", self.terminal, TERMINALS)
-        table: dict[str, ValueFunction | None] = {"value": value, "riccati": RiccatiValue(), "zero": None}
-        return table[self.terminal]
 
     def _title(self, task: ReachTask, goal: np.ndarray) -> str:
         push = f", {self.disturbance}" if self.disturbance else ""

@@ -22,10 +22,11 @@ from dvp_mpc.problem.arm import DOF
 from dvp_mpc.problem.optimum import TICKS, optimal_cost, running_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts
-from dvp_mpc.value import RiccatiValue, Value, ValueFunction
+from dvp_mpc.value import Value
 from dvp_mpc_sim.body import Body
 from dvp_mpc_sim.bullet import BulletPlant
 from dvp_mpc_sim.computed_torque import ComputedTorquePlanner
+from dvp_mpc_sim.episode import terminal_cost
 from dvp_mpc_sim.faulty_loop import FaultyLoop, HoldsLast
 from dvp_mpc_sim.loop import SETTLED
 from dvp_mpc_sim.planner import SimulatedPlanner
@@ -108,10 +109,9 @@ def _controller(
     if spec.terminal == COMPUTED_TORQUE:
         planner = ComputedTorquePlanner(task.arm)
     else:
-        terminals: dict[str, ValueFunction | None] = {"value": value, "riccati": RiccatiValue(), "zero": None}
         if spec.nodes >= LONG:
             settings = replace(settings, plan_hz=1 / task.dt)
-        solver = Solver(task, goal, terminals[spec.terminal], settings.mpc, time.perf_counter)
+        solver = Solver(task, goal, terminal_cost(spec.terminal, value), settings.mpc, time.perf_counter)
         planner = SimulatedPlanner(solver, clock)
     return Controller(task, None, goal.tool, settings, clock=lambda: 0.0, planner=planner)
 
