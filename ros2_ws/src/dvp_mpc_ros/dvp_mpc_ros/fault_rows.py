@@ -64,7 +64,9 @@ def judged(session: Session, arm: Arm) -> tuple[dict[str, np.ndarray], Trial]:
 
 def transitions(session: Session) -> list[tuple[float, str]]:
     """(monotonic time [s], safety state) of the controller's last changes, by its own clock."""
-    session.spin(1.2)  # until the next diagnostics
+    seen = session.reports
+    if not session.spin_until(lambda: session.reports >= seen + 2, 10.0):  # the next one may have been on its way
+        raise RunFailed("the controller gave no diagnostics for 10 s")
     words = [entry.split() for entry in session.figures.get("transitions", "").split(";") if entry.strip()]
     return [(float(at), state) for at, state in words]
 

@@ -25,7 +25,8 @@ class Parameters:
         True, "Whether commands carry the arm's weight; false for a driver that adds it by itself."
     )
     offset_free: bool = parameter(
-        False, "Estimate the torque that the model does not know of (payload, push, friction) and take it off the plan's."
+        False,
+        "Estimate the torque that the model does not know of (payload, push, friction) and take it off the plan's.",
     )
     dry_run: bool = parameter(False, "Compute everything and publish on ~/dry_run/commands only.")
     initial_goal: list[float] = parameter([], "Goal on activation in the world [m]; empty: where the tool is then.")

@@ -1,5 +1,6 @@
 """A plant and a controller as two processes, driven through their ROS interfaces: what the demo and the fault rows share."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped, WrenchStamped
 from lifecycle_msgs.msg import Transition
@@ -79,6 +81,7 @@ class Session:
         self.states: list[tuple[float, str]] = []
         """(monotonic time [s], safety state) as it changed."""
         self.figures: dict[str, str] = {}
+        self.reports = 0  # diagnostics that came
         """The newest diagnostics of the controller."""
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
@@ -207,6 +210,7 @@ class Session:
         for status in message.status:
             if status.name.startswith("mpc_controller"):
                 self.figures = {pair.key: pair.value for pair in status.values}
+                self.reports += 1
 
 
 def _yaml(value: Any) -> str:
@@ -214,4 +218,6 @@ def _yaml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_yaml(entry) for entry in value) + "]"
+    if isinstance(value, str) and not isinstance(yaml.safe_load(value), str):  # "off" is a boolean unless it is quoted
+        return json.dumps(value)
     return repr(value) if isinstance(value, float) else str(value)
