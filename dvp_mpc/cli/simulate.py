@@ -1,4 +1,4 @@
-"""`dvp-mpc simulate`: one closed loop in PyBullet."""
+"""`dvp-mpc simulate`: one closed loop in simulation."""
 
 import json
 from contextlib import nullcontext
@@ -18,12 +18,13 @@ from dvp_mpc.errors import BadSetting, UsageError
 from dvp_mpc.files import whole_file, writable_folder
 from dvp_mpc.models import DEFAULT_MODEL, load_model
 from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.optimum import running_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.studies.plots import plot_log
 
 if TYPE_CHECKING:  # the command line must start without the extra 'sim'
     from dvp_mpc_sim.bullet import BulletPlant
-    from dvp_mpc_sim.loop import Log
+    from dvp_mpc_sim.loop import Log, Plant
     from dvp_mpc_sim.viewer import BrowserView
 
 PATIENCE = 60.0  # [s] for somebody to open the browser
@@ -31,7 +32,7 @@ PATIENCE = 60.0  # [s] for somebody to open the browser
 
 @dataclass(frozen=True)
 class Simulate:
-    """Let the arm reach a goal in PyBullet and write log, plot and (with --film) an animation.
+    """Let the arm reach a goal in simulation and write log, plot and (with --film) an animation.
 
     Start and goal are drawn from the box that the model is trusted on, start speeds included.
     """
@@ -54,6 +55,14 @@ class Simulate:
     """Simulated time [s]."""
     disturbance: str | None = None
     """Push on the tool, such as impulse:5@1.5 (N s at s), push:20@1-4, sine:10@0.5Hz or random:5."""
+    link: str | None = None
+    """Link that the disturbance acts on instead of the tool."""
+    payload: float = 0.0
+    """Mass at the tool that the controller does not know of [kg]."""
+    offset_free: bool = False
+    """Let the controller find the torque that its model lacks (payload, push, friction) and make up for it."""
+    engine: str = "bullet"
+    """Physics engine: bullet or mujoco."""
     rate_hz: float = 1000.0
     """Controller steps per second."""
     plan_hz: float = 200.0
@@ -74,8 +83,9 @@ class Simulate:
     def run(self, output: Output) -> int:
         """Simulate, write, report."""
         try:
+            from dvp_mpc_sim.body import Body
             from dvp_mpc_sim.bullet import BulletPlant
-            from dvp_mpc_sim.episode import start_and_goal, terminal_cost
+            from dvp_mpc_sim.episode import make_plant, start_and_goal, terminal_cost
 
             if self.view:
                 from dvp_mpc_sim.viewer import BrowserView
@@ -89,12 +99,17 @@ class Simulate:
         x0, goal = start_and_goal(task, self.seed, goal_in_world=self.goal, at_rest=self.at_rest)
         stem = f"{Path(self.model).stem}-nodes{self.nodes}-seed{self.seed}"
         folder = writable_folder(self.out or Path("runs", "simulate", stem))
-        settings = ControllerSettings(MpcSettings(self.nodes), self.rate_hz, self.plan_hz)
+        if self.link is not None:
+            task.arm.rotation_in_world(task.arm.home, self.link)  # refuses an unknown one by name
+        if self.gui and self.engine != "bullet":
+            raise BadSetting("gui", True, "shows Bullet's window; watch other engines with --view")
+        mpc = MpcSettings(self.nodes)
+        settings = ControllerSettings(mpc, self.rate_hz, self.plan_hz, offset_free=self.offset_free)
         controller = Controller(task, terminal_cost(self.terminal, value), goal, settings)
-        pushes = [parse_disturbance(self.disturbance, seed=self.seed)] if self.disturbance else []
+        pushes = [parse_disturbance(self.disturbance, seed=self.seed, link=self.link)] if self.disturbance else []
         files = ["log.npz", "plot.png", "summary.json"]
         with (
-            BulletPlant(task.arm, gui=self.gui, visual=self.film) as plant,
+            make_plant(self.engine, task.arm, Body(payload=self.payload), gui=self.gui) as plant,
             BrowserView(task.arm) if self.view else nullcontext() as view,
             output.progress() as progress,
         ):
@@ -111,7 +126,8 @@ class Simulate:
                 write_mcap(log, task.arm, folder / "log.mcap")
                 files.append("log.mcap")
             if self.film:
-                _draw_film(plant, log, pushes, folder / "film.gif", progress)
+                with BulletPlant(task.arm, visual=True) as stage:
+                    _draw_film(stage, log, pushes, folder / "film.gif", progress)
                 files.append("film.gif")
         output.report(report)
         output.table(self._title(task, goal), ("figure", "value"), _rows(report))
@@ -121,7 +137,7 @@ class Simulate:
 
     def _close_loop(
         self,
-        plant: "BulletPlant",
+        plant: "Plant",
         controller: Controller,
         x0: np.ndarray,
         goal: np.ndarray,
@@ -158,7 +174,7 @@ class Simulate:
         statistics = controller.statistics
         return {
             **log.summary(task.arm),
-            "cost": _cost(task, goal, log),
+            "cost": running_cost(task, np.hstack([log.q, log.v]), log.torque, log.goal_in_world, log.dt),
             "solve_ms": statistics.solve_ms(),
             "misses": statistics.misses,
             "steps": statistics.steps,
@@ -167,22 +183,10 @@ class Simulate:
             "seed": self.seed,
             "nodes": self.nodes,
             "terminal": self.terminal,
+            "engine": self.engine,
             "goal_in_world": goal.tolist(),
             "run_dir": str(folder),
         }
-
-
-def _cost(task: ReachTask, goal: np.ndarray, log: "Log") -> float:
-    """The running cost of the task, summed over the log at the task's own time step."""
-    model = task.running_model(task.goal(goal))
-    data, total = model.createData(), 0.0
-    stride = round(task.dt / log.dt)
-    if stride < 1:
-        raise BadSetting("dt", task.dt, f"must not be below the plant's step {log.dt:g} s")
-    for q, v, torque in zip(log.q[::stride], log.v[::stride], log.torque[::stride], strict=True):
-        model.calc(data, np.concatenate([q, v]), torque)
-        total += data.cost
-    return total
 
 
 def _draw_film(plant: "BulletPlant", log: "Log", pushes: list[ExternalWrench], path: Path, progress: Progress) -> None:

@@ -1,18 +1,25 @@
 """Episode: what `dvp-mpc simulate` and the scripts beside this package have in common: a start and a goal from a seed, a
-terminal cost by name, and the pace of somebody who watches.
+terminal cost and a plant by name, and the pace of somebody who watches.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dvp_mpc.errors import BadSetting, UnknownChoice
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arm import DOF, Arm
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import RiccatiValue, Value, ValueFunction
+from dvp_mpc_sim.body import NOMINAL, Body
+from dvp_mpc_sim.bullet import BulletPlant
 
+if TYPE_CHECKING:
+    from dvp_mpc_sim.mujoco_plant import MujocoPlant
+
+ENGINES = ("bullet", "mujoco")
 SIMULATION = 301  # first word of the seed; training and evaluation have others
 
 
@@ -39,6 +46,17 @@ def terminal_cost(name: str, value: Value) -> ValueFunction | None:
     if name not in table:
         raise UnknownChoice("terminal", name, table)
     return table[name]
+
+
+def make_plant(engine: str, arm: Arm, body: Body = NOMINAL, *, gui: bool = False) -> "BulletPlant | MujocoPlant":
+    """A plant of this physics engine, as a context. Raises UnknownChoice. gui: Bullet's window."""
+    if engine == "bullet":
+        return BulletPlant(arm, gui=gui, body=body)
+    if engine != "mujoco":
+        raise UnknownChoice("engine", engine, ENGINES)
+    from dvp_mpc_sim.mujoco_plant import MujocoPlant  # a second engine takes its time to load
+
+    return MujocoPlant(arm, body=body)
 
 
 def real_time() -> Callable[[float], None]:

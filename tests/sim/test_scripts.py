@@ -1,5 +1,6 @@
 """The scripts in sim/, run as a user runs them, small."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dvp_mpc.cli.main import main
 from dvp_mpc.errors import BadSetting, GoalError, UnknownChoice
 from dvp_mpc.problem.arm import load_arm
 from dvp_mpc.problem.reach import ReachTask
@@ -101,3 +103,15 @@ def test_terminal_costs_go_by_name(value: Value) -> None:
     assert isinstance(terminal_cost("riccati", value), RiccatiValue)
     with pytest.raises(UnknownChoice, match="value, riccati, zero"):
         terminal_cost("none", value)
+
+
+def test_simulate_carries_a_payload_in_either_engine(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    common = ["simulate", "--seed", "3", "--nodes", "2", "--at-rest", "--json", "--payload", "2"]
+    errors = {}
+    for flags in (["--engine", "bullet"], ["--engine", "mujoco"], ["--engine", "mujoco", "--offset-free"]):
+        assert main([*common, *flags, "--out", str(tmp_path / flags[1])]) == 0
+        errors[" ".join(flags)] = json.loads(capfd.readouterr().out)["tool_error_final_m"]
+    bullet, mujoco, offset_free = errors.values()
+    assert bullet > 0.02
+    assert abs(bullet - mujoco) < 1e-6
+    assert offset_free < 2e-3

@@ -29,9 +29,8 @@ from typing import Any
 from dvp_mpc.errors import BadSetting, UnknownChoice
 from dvp_mpc.models import DEFAULT_MODEL, load_model
 from dvp_mpc.plan_file import load_plan, read_fields
+from dvp_mpc_sim.episode import ENGINES
 from dvp_mpc_sim.robustness.case import Case, ControllerSpec, read_case, read_controllers, read_list, read_text
-
-ENGINES = ("bullet", "mujoco")
 
 
 @dataclass(frozen=True)

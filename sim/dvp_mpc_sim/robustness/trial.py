@@ -23,10 +23,8 @@ from dvp_mpc.problem.optimum import TICKS, optimal_cost, running_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import Value
-from dvp_mpc_sim.body import Body
-from dvp_mpc_sim.bullet import BulletPlant
 from dvp_mpc_sim.computed_torque import ComputedTorquePlanner
-from dvp_mpc_sim.episode import terminal_cost
+from dvp_mpc_sim.episode import make_plant, terminal_cost
 from dvp_mpc_sim.faulty_loop import FaultyLoop, HoldsLast
 from dvp_mpc_sim.loop import SETTLED
 from dvp_mpc_sim.planner import SimulatedPlanner
@@ -83,21 +81,12 @@ def run_trial(model: str, engine: str, spec: ControllerSpec, case: Case, level: 
     def on_step(t: float) -> None:
         now[0] = t
 
-    with make_plant(engine, task, wrong.body) as plant:
+    with make_plant(engine, task.arm, wrong.body) as plant:
         try:
             record = loop.run(plant, controller, HoldsLast(), case.duration, x0[:DOF], x0[DOF:], on_step)
         except RunFailed:  # the plant's state is finite no more
             return diverged(controller)
     return judge(task, record, controller, case, level, optimum)
-
-
-def make_plant(engine: str, task: ReachTask, body: Body) -> Any:
-    """A plant of this engine, as a context."""
-    if engine == "bullet":
-        return BulletPlant(task.arm, body=body)
-    from dvp_mpc_sim.mujoco_plant import MujocoPlant
-
-    return MujocoPlant(task.arm, body=body)
 
 
 def _controller(
