@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 from dvp_mpc_sim.bullet import BulletPlant
-from dvp_mpc_sim.episode import start_and_goal, terminal_cost
+from dvp_mpc_sim.episode import run_script, start_and_goal, terminal_cost
 from dvp_mpc_sim.loop import simulate
 from dvp_mpc_sim.plots import plot_comparison
 from rich.console import Console
@@ -66,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

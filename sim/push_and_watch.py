@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from dvp_mpc_sim.bullet import BulletPlant
-from dvp_mpc_sim.episode import real_time, start_and_goal
+from dvp_mpc_sim.episode import real_time, run_script, start_and_goal
 from dvp_mpc_sim.film import film_pictures
 from dvp_mpc_sim.loop import simulate
 from dvp_mpc_sim.render import write_gif
@@ -74,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from dvp_mpc_sim.episode import run_script
 from dvp_mpc_sim.loop import Log
 from dvp_mpc_sim.mcap_log import write_mcap
 from dvp_mpc_sim.viewer import BrowserView, replay
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import tyro
 from dvp_mpc_sim.bullet import BulletPlant
-from dvp_mpc_sim.episode import start_and_goal
+from dvp_mpc_sim.episode import run_script, start_and_goal
 from dvp_mpc_sim.loop import simulate
 from dvp_mpc_sim.plots import plot_sweep
 from rich.console import Console
@@ -79,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

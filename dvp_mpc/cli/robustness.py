@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from dvp_mpc.cli.interrupt import Interrupt
 from dvp_mpc.cli.output import Output
 from dvp_mpc.errors import UsageError
 
@@ -59,10 +60,11 @@ class Robustness:
             raise UsageError(f"the study needs the extra 'sim' (pip install '.[sim]'): {error}") from error
         plan = StudyPlan.load(self.plan)
         folder = self.out or Path("runs", "robustness", plan.name)
-        with output.progress() as progress:
+        with output.progress() as progress, Interrupt() as interrupt:
             bar = progress.add_task(plan.name, total=None, note="units")
 
             def watch(done: int, total: int) -> None:
+                interrupt.look()
                 progress.update(bar, completed=done, total=total)
 
             trials = run_study(plan, folder, seeds=self.seeds, first=self.first_seed, jobs=self.jobs, progress=watch)

@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import shlex
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 import tyro
 from rich.progress import Progress, TaskID
 
+from dvp_mpc.cli.interrupt import Interrupt
 from dvp_mpc.cli.output import Output
 from dvp_mpc.errors import UsageError
 from dvp_mpc.files import writable_folder
@@ -60,8 +60,8 @@ class Train:
             raise UsageError(f"--model {self.model} is a folder; name a file in it")
         path = self.model or folder / f"{self.preset}.safetensors"
         writable_folder(path.parent)
-        with output.progress() as progress, _Watch(progress) as watch:
-            run = dvp.run(task, self.settings.dvp, folder, watch)
+        with output.progress() as progress, Interrupt() as interrupt:
+            run = dvp.run(task, self.settings.dvp, folder, _Watch(progress, interrupt))
         seconds = time.monotonic() - began
         plot_training(folder, folder / "training.png")
         facts = {
@@ -90,31 +90,14 @@ class Train:
 
 
 class _Watch:
-    """Progress bars of a run, and its Ctrl-C.
+    """Progress bars of a run."""
 
-    Python drops a KeyboardInterrupt that happens to arrive in a destructor or a weak reference's callback, of which the
-    worker pool has many. So it is remembered, and raised again at the next report.
-    """
-
-    def __init__(self, progress: Progress):
-        self._progress = progress
+    def __init__(self, progress: Progress, interrupt: Interrupt):
+        self._progress, self._interrupt = progress, interrupt
         self._bars: dict[str, TaskID] = {}
-        self._interrupted = False
-
-    def __enter__(self) -> "_Watch":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _interrupt(self, number: int, frame: object) -> None:
-        self._interrupted = True
-        raise KeyboardInterrupt
 
     def _update(self, what: str, done: int, total: int, note: str) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
+        self._interrupt.look()
         if what not in self._bars:
             self._bars[what] = self._progress.add_task(what, total=total, note="")
         self._progress.update(self._bars[what], completed=done, note=note)

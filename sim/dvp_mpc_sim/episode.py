@@ -2,13 +2,15 @@
 terminal cost and a plant by name, and the pace of somebody who watches.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dvp_mpc.errors import BadSetting, UnknownChoice
+from dvp_mpc.errors import BadSetting, DvpError, UnknownChoice, UsageError
 from dvp_mpc.problem.arm import DOF, Arm
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
@@ -57,6 +59,15 @@ def make_plant(engine: str, arm: Arm, body: Body = NOMINAL, *, gui: bool = False
     from dvp_mpc_sim.mujoco_plant import MujocoPlant  # a second engine takes its time to load
 
     return MujocoPlant(arm, body=body)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """What stands at the end of a script: an error that is the user's is one line and exit code 2, ours and others' 1."""
+    try:
+        main()
+    except DvpError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
 def real_time() -> Callable[[float], None]:

@@ -1,6 +1,11 @@
 """A study: nothing done is lost or done twice, rows say what their trials say, and what physics demands of a trial holds."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +204,27 @@ def test_the_command_runs_reports_and_judges(tmp_path: Path, capfd: pytest.Captu
 def test_a_plan_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["robustness", "pandas"]) == 2
     assert "unknown plan 'pandas'; valid choices: figure11, panda, promises, quick" in capsys.readouterr().err
+
+
+def test_an_interrupted_study_keeps_what_is_done(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    raw = {"controllers": ["value 1"], "engines": ["mujoco"], "cases": {"calm": {}}}
+    file.write_text(yaml.safe_dump(raw))
+    program = Path(sys.executable).with_name("dvp-mpc")
+    command = [str(program), "robustness", str(file), "--seeds", "50", "--jobs", "2", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    journal = tmp_path / "out" / "trials.jsonl"
+    until = time.monotonic() + 60
+    while not (journal.exists() and journal.read_text().count("\n") >= 2) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: to the workers too
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    done = len(journal.read_text().splitlines())
+    assert 2 <= done < 50
+    trials = run_study(StudyPlan.load(file), tmp_path / "out", seeds=done, jobs=2)
+    assert len(trials) == done
