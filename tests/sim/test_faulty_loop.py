@@ -86,6 +86,24 @@ def test_a_hanging_solver_is_a_fault() -> None:
     assert run.stopped(1.0) <= 1.5
 
 
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("off", {}), ("stuck", {}), ("nan", {}), ("jump", {"by": 0.3}), ("noise", {}), ("intermittent", {"loss": 0.3})],
+)
+def test_the_observer_learns_nothing_dangerous_from_a_bad_stream(kind: str, parameters: dict[str, float]) -> None:
+    """What it takes for a disturbance is garbage then; the arm is held all the same, and tracks as before afterwards."""
+    plain, observed = (
+        replace(SCENE, duration=5.0, settings={"offset_free": on}).run(
+            plan=one_fault(1, kind, start=1.0, duration=0.15, **parameters)
+        )
+        for on in (False, True)
+    )
+    assert observed.violations(SCENE.task.arm) == 0
+    assert observed.states() == plain.states()
+    assert np.abs(observed.v).max() < 1.05 * np.abs(plain.v).max()
+    assert observed.tool_error()[-1] < plain.tool_error()[-1] + 5e-3  # a stuck sensor is a fault, and ends far away
+
+
 def test_noise_is_no_alarm() -> None:
     assert holds(SCENE.run(plan=one_fault(1, "noise"))) == 0
 

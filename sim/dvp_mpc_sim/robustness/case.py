@@ -78,9 +78,10 @@ class Case:
     @property
     def sentence(self) -> str:
         """What is done, in a line."""
-        levels = ", ".join(f"{level:g}" for level in self.levels)
-        when = f"judged from {self.over(self.levels[-1]):g} s on, runs of {self.duration:g} s"
-        return f"{self.name}: {self.title}; levels {levels} {self.unit}; {when}"
+        unit = "" if self.unit == "-" else f" {self.unit}"
+        levels = ", ".join(f"{level:g}" for level in self.levels) + unit
+        what = self.title if self.levels == (0.0,) else f"{self.title}; levels {levels}"
+        return f"{self.name}: {what}; judged from {self.over(self.levels[-1]):g} s on, runs of {self.duration:g} s"
 
     def over(self, level: float) -> float:
         """When the tool must be back within 1 cm, for good [s]."""
