@@ -224,16 +224,23 @@ def curves(plan: StudyPlan, trials: Trials) -> Iterator[dict[str, Any]]:
                     yield key | _bands([runs[spec.name]["error_m"] for runs in of_cell])
                 if plan.reference is None:
                     continue
-                base = [np.array(runs[plan.reference.name]["tool_m"]) for runs in of_cell]
+                base = [_numbers(runs[plan.reference.name]["tool_m"]) for runs in of_cell]
                 for spec in (spec for spec in case.controllers if spec != plan.reference):
                     title = f"{case.title}: distance to the motion of {plan.reference.name}"
                     key = facts | {"case": f"{case.name}, distance", "title": title, "controller": spec.name}
-                    paths = [np.array(runs[spec.name]["tool_m"]) for runs in of_cell]
+                    paths = [_numbers(runs[spec.name]["tool_m"]) for runs in of_cell]
                     gaps = [np.linalg.norm(path - other, axis=1) for path, other in zip(paths, base, strict=True)]
                     yield key | _bands([gap.tolist() for gap in gaps])
 
 
-def _bands(errors: Sequence[Sequence[float]]) -> dict[str, list[float]]:
-    bands = np.percentile(np.array(errors), [5, 50, 95], axis=0)
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    """None, from a run that diverged, is infinite."""
+    numbers = np.array(values, dtype=float)
+    return np.where(np.isnan(numbers), np.inf, numbers)
+
+
+def _bands(errors: Sequence[Sequence[float | None]]) -> dict[str, list[float]]:
+    # Between a finite value and an infinite one nothing can be interpolated.
+    bands = np.percentile(_numbers(errors), [5, 50, 95], axis=0, method="higher")
     times = np.arange(bands.shape[1]) * CURVE_EVERY * 1e-3
     return {"t": times.tolist(), **{f"p{p}": band.tolist() for p, band in zip((5, 50, 95), bands, strict=True)}}

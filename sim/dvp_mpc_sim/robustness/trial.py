@@ -85,7 +85,7 @@ def run_trial(model: str, engine: str, spec: ControllerSpec, case: Case, level: 
         try:
             record = loop.run(plant, controller, HoldsLast(), case.duration, x0[:DOF], x0[DOF:], on_step)
         except RunFailed:  # the plant's state is finite no more
-            return diverged(controller)
+            return diverged(controller, case)
     return judge(task, record, controller, case, level, optimum)
 
 
@@ -147,13 +147,16 @@ def judge(task: ReachTask, record: Record, controller: Controller, case: Case, l
     return trial
 
 
-def diverged(controller: Controller) -> Trial:
+def diverged(controller: Controller, case: Case) -> Trial:
     """The figures of a run that no plant could carry to its end: everything is infinite, and no limit was kept to the end."""
     infinite = ("peak_deviation_m", "settling_time_s", "final_error_m", "cost_ratio")
     infinite_torque = ("peak_torque_share", "peak_torque_rate", "fast_torque_share")
     violations = ("violations", "position_violations", "velocity_violations")
     solve = controller.statistics.solve_ms()
+    instants = round(case.duration / (CURVE_EVERY * 1e-3))
+    nowhere = {"error_m": [None] * instants, "tool_m": [[None] * 3] * instants} if case.curve else {}
     return {
+        **nowhere,
         "success": False,
         "at_rest": False,
         **dict.fromkeys((*infinite, *infinite_torque)),
