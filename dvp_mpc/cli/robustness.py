@@ -101,7 +101,7 @@ class Robustness:
         missed = [(row, bar) for row, bar in bars if not bar["pass"]]
         for row, bar in missed:
             value = "none" if bar["value"] is None else f"{bar['value']:.4g}"
-            where = f"{row['engine']}, {row['case']} {row['level']:g} {row['unit']}, {row['controller']}"
+            where = f"{row['engine']}, {row['case']} {_level(row)}, {row['controller']}"
             output.say(f"MISSED: {where}: {bar['text']}, found {value}. {bar['reason']}".strip())
         if bars:
             output.say(f"{len(bars) - len(missed)} of {len(bars)} bars kept")
@@ -113,7 +113,7 @@ class Robustness:
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
         f"{row['case']} ({row['engine']})",
-        f"{row['level']:g} {row['unit']}",
+        _level(row),
         row["controller"],
         f"{row['successes']} of {row['seeds']}",
         f"{100 * row['success_low']:.0f}-{100 * row['success_high']:.0f}",
@@ -123,6 +123,10 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(row["violations"]),
         _number(row["tick_ms"]["p50"], 1),
     ]
+
+
+def _level(row: dict[str, Any]) -> str:
+    return f"{row['level']:g}" + (f" {row['unit']}" if row["unit"] != "-" else "")
 
 
 def _number(value: float | None, scale: float) -> str:

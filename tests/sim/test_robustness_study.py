@@ -201,7 +201,7 @@ def test_the_command_runs_reports_and_judges(tmp_path: Path, capfd: pytest.Captu
     del bars[0]["least"]
     file.write_text(yaml.safe_dump(raw))
     assert main(["robustness", str(file), "--seeds", "1", "--jobs", "1", "--out", str(tmp_path / "other")]) == 1
-    assert "MISSED: mujoco, calm 0 -, value N=1: final_error_m <= 0" in " ".join(capfd.readouterr().out.split())
+    assert "MISSED: mujoco, calm 0, value N=1: final_error_m <= 0" in " ".join(capfd.readouterr().out.split())
 
 
 def test_a_plan_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
