@@ -60,7 +60,7 @@ def plot_success(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def plot_deviation(rows: Sequence[Row], path: str | Path) -> None:
-    """Largest tool error [mm] against level for each case: median and 95th percentile over seeds."""
+    """Largest distance of the tool [mm] against level for each case: median and 95th percentile over seeds."""
     groups, styles, dashes = cases(rows), looks(row["controller"] for row in rows), dashes_of(rows)
     figure, grid, spare = panels(len(groups))
     every = _peaks_mm(rows)
@@ -118,7 +118,7 @@ def plot_time(curves: Sequence[Row], path: str | Path, among: Iterable[str] = ()
         axes.set_title(title(place({"title": case, **own[0]}, level)), **HEAD)
         axes.set_xlabel("time [s]")
         axes.set_xlim(min(curve["t"][0] for curve in own), max(curve["t"][-1] for curve in own))
-        axes.set_ylabel("tool error [mm]" if axes in grid[::COLUMNS] else "")
+        axes.set_ylabel("distance of the tool [mm]" if axes in grid[::COLUMNS] else "")
     scale = [Patch(color="grey", alpha=0.3, label="5th to 95th percentile")]
     if any(curve.get("start") is not None for curve in curves):
         scale.append(Patch(color=PALE, label="disturbance"))

@@ -220,13 +220,14 @@ def curves(plan: StudyPlan, trials: Trials) -> Iterator[dict[str, Any]]:
                     "stop": min(case.duration, max(entry.span[1] for entry in case.entries[level])),
                 }
                 for spec in case.controllers:
-                    key = facts | {"case": case.name, "title": case.title, "controller": spec.name}
+                    title = case.title if plan.reference is None else f"{case.title}: from the goal"
+                    key = facts | {"case": case.name, "title": title, "controller": spec.name}
                     yield key | _bands([runs[spec.name]["error_m"] for runs in of_cell])
                 if plan.reference is None:
                     continue
                 base = [_numbers(runs[plan.reference.name]["tool_m"]) for runs in of_cell]
                 for spec in (spec for spec in case.controllers if spec != plan.reference):
-                    title = f"{case.title}: distance to the motion of {plan.reference.name}"
+                    title = f"{case.title}: from the motion of {plan.reference.name}"
                     key = facts | {"case": f"{case.name}, distance", "title": title, "controller": spec.name}
                     paths = [_numbers(runs[spec.name]["tool_m"]) for runs in of_cell]
                     gaps = [np.linalg.norm(path - other, axis=1) for path, other in zip(paths, base, strict=True)]
