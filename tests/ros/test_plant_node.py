@@ -342,7 +342,7 @@ def test_a_wrong_parameter_is_named(fields: dict[str, Any], words: str) -> None:
     ("text", "words"),
     [
         ("[1, 2]", "must be a mapping"),
-        ("{seed: 1, pushes: []}", "unknown field 'pushes'; valid choices: seed, disturbances"),
+        ("{seed: 1, pushes: []}", "unknown field of disturbance_file 'pushes'; valid choices: seed, disturbances"),
         ("{seed: -1}", "seed"),
         ("{disturbances: push}", "list of texts"),
         ("{disturbances: [5]}", "list of texts"),
@@ -350,7 +350,7 @@ def test_a_wrong_parameter_is_named(fields: dict[str, Any], words: str) -> None:
         ("{disturbances: [", "not YAML"),
         ("seed: 2001-99-99", "not YAML"),
         ("[" * 5000, "not YAML"),
-        ("#" * 70_000, "larger than"),
+        ("#" * 300_000, "larger than"),
     ],
 )
 def test_a_wrong_disturbance_file_is_named(tmp_path: Path, text: str, words: str) -> None:
