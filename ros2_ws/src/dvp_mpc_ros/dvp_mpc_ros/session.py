@@ -27,6 +27,7 @@ from dvp_mpc_ros.qos import LATCHED
 
 PLANT, CONTROLLER = "dvp_mpc_ros.plant_node", "dvp_mpc_ros.controller_node"
 START, TRANSITION = 60.0, 30.0  # [s]
+ACQUAINTANCE = 0.1  # [s] a service that we see may not see us yet, and its answer would go to nobody
 
 
 class Process:
@@ -169,6 +170,7 @@ class Session:
         try:
             if not self.spin_until(client.service_is_ready, START):
                 raise RunFailed(f"no service {name}; {self._last_words()}")
+            self.spin(ACQUAINTANCE)
             future = client.call_async(request)
             if not self.spin_until(future.done, seconds):
                 raise RunFailed(f"no answer from {name} within {seconds:g} s; {self._last_words()}")
