@@ -219,6 +219,21 @@ def test_joint_states_in_another_order_with_more_joints_make_no_difference(start
     assert session.safety_state in ("tracking", "degraded: no new plan")
 
 
+def test_a_publisher_that_is_there_but_still_silent_is_waited_for(start: Start) -> None:
+    session = start(joint_states_topic="/late")
+    relay, begin = session.node.create_publisher(JointState, "/late", 1), float("inf")
+
+    def pass_on(message: JointState) -> None:
+        if time.monotonic() > begin:
+            relay.publish(message)
+
+    session.node.create_subscription(JointState, "/joint_states", pass_on, NEWEST_STATE)
+    assert session.configure(), session.safety_state
+    begin = time.monotonic() + 2.0
+    assert session.activate(), session.safety_state
+    assert time.monotonic() > begin
+
+
 def test_dry_run_moves_nothing(start: Start) -> None:
     session = start(dry_run=True)
     heard: list[Any] = []

@@ -49,6 +49,7 @@ TERMINALS = ("value", "riccati", "zero")
 REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
 SOLVER_WITHIN = 10.0  # [s]
 PATIENCE = 0.8  # [s] for a driver that is only just starting
+ACQUAINTANCE = 5.0  # [s] for one that may not see us yet: a lost word of discovery is said again after some 3 s
 SOLVER_PRIORITY, MIDDLEWARE_PRIORITY = (
     70,
     60,
@@ -231,14 +232,24 @@ class ControllerNode(BrakingNode):
     def _watch_before_moving(self) -> tuple[Readiness, list[str]]:
         """Watch the state stream for a second, from its first message on, and then the graph."""
         self._reader.publisher, self._reader.strangers = None, 0
-        readiness, began, heard = Readiness(self._task.arm), time.monotonic(), False
-        while (now := time.monotonic()) < began + (WATCH if heard else PATIENCE):
-            seen = self._reader.newest(now)
-            if seen is not None:
-                began, heard = (began, True) if heard else (now, True)
-                readiness.see(seen)
-            time.sleep(0.002)
+        readiness = Readiness(self._task.arm)
+        heard = self._watch(readiness, PATIENCE, until_heard=True)
+        if not heard and not graph.objections_to_states(self, self._states):
+            heard = self._watch(readiness, ACQUAINTANCE, until_heard=True)
+        if heard:
+            self._watch(readiness, WATCH)
         return readiness, graph.objections_to_states(self, self._states) + readiness.objections(WATCH)
+
+    def _watch(self, readiness: Readiness, seconds: float, until_heard: bool = False) -> bool:
+        """Show the states that come to `readiness`; whether any came."""
+        heard, until = False, time.monotonic() + seconds
+        while (now := time.monotonic()) < until and not (heard and until_heard):
+            if (seen := self._reader.newest(now)) is not None:
+                heard = True
+                readiness.see(seen)
+            else:
+                time.sleep(0.002)
+        return heard
 
     def _first_goal(self, q: np.ndarray) -> np.ndarray:
         if self._chosen.initial_goal:
