@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from dvp_mpc.cli.bench import Bench
 from dvp_mpc.cli.evaluate import Evaluate
 from dvp_mpc.cli.faults import Faults
 from dvp_mpc.cli.inspect import Inspect
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults | Robustness:
+def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults | Robustness | Bench:
     commands = (
         Annotated[Train, subcommand("train", default=Train(*_preset(args)))]
         | Annotated[Simulate, subcommand("simulate")]
@@ -50,6 +51,7 @@ def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo |
         | Annotated[RosDemo, subcommand("ros-demo")]
         | Annotated[Faults, subcommand("faults")]
         | Annotated[Robustness, subcommand("robustness")]
+        | Annotated[Bench, subcommand("bench")]
     )
     one_flag = (tyro.conf.FlagCreatePairsOff,)  # --json, without a --no-json beside it
     return tyro.cli(commands, args=args, prog="dvp-mpc", description=DESCRIPTION, config=one_flag)

@@ -1,0 +1,114 @@
+"""The offline wing's speed: labels against bare solver calls, training steps, and what a start costs."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from dvp_mpc.learning.dataset import CHUNK, collect, solve_chunk
+from dvp_mpc.learning.sampling import sample_training_start
+from dvp_mpc.learning.settings import Fit, Sampling, Starts
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve
+from dvp_mpc.studies.bench.ticks import BENCH, Progress
+from dvp_mpc.value import Value
+
+COLD_START = """
+import numpy as np
+from dvp_mpc.control.controller import Controller, ControllerSettings
+from dvp_mpc.models import load_model
+task, value, _ = load_model({model!r}, {arm!r})
+home = task.arm.home
+goal = task.sample_goal(np.random.default_rng(0)).tool
+torque = Controller(task, value, goal, ControllerSettings()).step(0.0, home, np.zeros_like(home))
+assert np.isfinite(torque).all()
+"""
+
+
+def label_throughput(
+    task: ReachTask, value: Value, seed: int, problems: int, jobs: int, progress: Progress
+) -> dict[str, Any]:
+    """Problems that `collect` solves per second, and what a core makes of bare solver calls beside it.
+
+    ratio_bare: time in bare solver calls over time in `solve_chunk`, for the same problems in this process, in turn: what is
+    charged is building, sampling and reading labels. per_second holds everything, the start of the workers too.
+    """
+    sampling, jobs = Sampling(problems=problems, starts=Starts(loop=0.0)), joblib.effective_n_jobs(jobs)
+    chunks, whole, bare = max(problems // (2 * CHUNK), 1), 0.0, 0.0
+    for k in range(chunks):
+        progress("labels, one core", k, chunks)
+        began = time.perf_counter()
+        solve_chunk(task, value, True, sampling, [BENCH, seed, k], CHUNK)
+        whole += time.perf_counter() - began
+        bare += _bare_seconds(task, value, sampling, [BENCH, seed, k], CHUNK)
+    progress("labels, one core", chunks, chunks)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        collect(
+            task,
+            value,
+            sampling,
+            learned=True,
+            seed=(BENCH, seed),
+            folder=Path(folder),
+            jobs=jobs,
+            progress=lambda done, total, rejected: progress("labels, all cores", done, total),
+        )
+        wall = time.perf_counter() - began
+    return {
+        "problems": problems,
+        "workers": jobs,
+        "per_second": problems / wall,
+        "per_second_one_core": chunks * CHUNK / whole,
+        "bare_per_second_one_core": chunks * CHUNK / bare,
+        "ratio_bare": bare / whole,
+    }
+
+
+def _bare_seconds(task: ReachTask, value: Value, sampling: Sampling, seed: list[int], count: int) -> float:
+    """Time in the solver alone, for the problems of a chunk."""
+    rng, seconds = np.random.default_rng(seed), 0.0
+    for _ in range(count):
+        goal = task.sample_goal(rng)
+        x0 = sample_training_start(task, goal, sampling.starts, value, rng)
+        problem = build_problem(task, goal, x0, sampling.horizon, value)
+        solver, guess = make_solver(problem), quasi_static_guess(problem, goal.u)
+        began = time.perf_counter()
+        solve(solver, *guess, iterations=sampling.iterations)
+        seconds += time.perf_counter() - began
+    return seconds
+
+
+def training_steps(task: ReachTask, value: Value, seed: int, steps: int, jobs: int) -> dict[str, Any] | None:
+    """Training steps per second at the default batch; None without the extra 'train'."""
+    try:
+        from dvp_mpc.learning.training import fit
+    except ImportError:
+        return None
+    sampling = Sampling(problems=80, starts=Starts(loop=0.0))
+    with tempfile.TemporaryDirectory() as folder:
+        labels = collect(
+            task, value, sampling, learned=True, seed=(BENCH, seed, 2), folder=Path(folder), jobs=jobs
+        ).labels
+    seconds = []
+    for n in (5, 5 + steps):  # their difference is free of what a run pays once
+        began = time.perf_counter()
+        fit(value, labels, labels.rows(np.arange(64)), Fit(steps=n), np.random.default_rng(seed))
+        seconds.append(time.perf_counter() - began)
+    return {"steps_per_second": steps / (seconds[1] - seconds[0]), "batch": Fit().batch, "threads": Fit().threads}
+
+
+def cold_start(model: str, arm: str | None, repeats: int = 3) -> float:
+    """Seconds from the start of a Python process to its first torque, the fastest of some."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", COLD_START.format(model=model, arm=arm)], check=True)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
