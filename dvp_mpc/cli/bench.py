@@ -44,6 +44,8 @@ class Bench:
     """Time that each rate is held for."""
     problems: int = 160
     """Problems solved for the label throughput."""
+    steps: int = 40
+    """Training steps that are timed; 0: none."""
     seed: int = 2026
     """Seed of starts and goals."""
     jobs: int = -1
@@ -56,9 +58,13 @@ class Bench:
     """Print one JSON object and nothing else."""
 
     def __post_init__(self) -> None:
-        for name, least in (("seconds", 0.1), ("problems", 1), ("starts", 1)):
-            if not getattr(self, name) >= least:
-                raise BadSetting(name, getattr(self, name), f"must be at least {least:g}")
+        least = {"seconds": 0.1, "problems": 1, "starts": 1, "steps": 0, "ticks": 2, "motions": 1}
+        for name, number in least.items():
+            if not getattr(self, name) >= number:
+                raise BadSetting(name, getattr(self, name), f"must be at least {number:g}")
+        for n in self.nodes:
+            if n < 1:
+                raise BadSetting("nodes", n, "the horizon needs at least one node")
         if not self.nodes:
             raise BadSetting("nodes", self.nodes, "name at least one horizon")
         if not set(self.equal_nodes) <= set(self.nodes):
@@ -100,7 +106,7 @@ class Bench:
                 task, terminals, self.nodes, equal, self.seed, self.motions, self.ticks, watch
             )
             labels = label_throughput(task, value, self.seed, self.problems, self.jobs, watch)
-            training = training_steps(task, value, self.seed, 40, self.jobs)
+            training = training_steps(task, value, self.seed, self.steps)
         return {
             "machine": facts | {"load_at_end": machine()["load"]},
             "model": self.model,
@@ -177,7 +183,7 @@ def _print(output: Output, report: dict[str, Any]) -> None:
         f"labels: {labels['per_second']:.1f} problems/s with {labels['workers']} workers and their start; one core "
         f"{labels['per_second_one_core']:.1f}/s, {labels['ratio_bare']:.2f} of bare solver calls"
     )
-    output.say(f"training: {training['steps_per_second']:.1f} steps/s" if training else "training: no extra 'train'")
+    output.say(f"training: {training['steps_per_second']:.1f} steps/s" if training else "training: not timed")
     output.say(
         f"cold start to first torque: {report['cold_start_s']:.2f} s; peak memory {report['peak_memory_mb']:.0f} MB"
     )

@@ -16,7 +16,7 @@ from dvp_mpc.files import DAMAGED, whole_file
 from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels
 from dvp_mpc.learning.sampling import sample_training_start
 from dvp_mpc.learning.settings import Sampling, Starts
-from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.ocp import build_problem, retarget
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Task
 from dvp_mpc.value import ValueFunction
@@ -51,11 +51,16 @@ def solve_chunk(
     """Solve `count` problems."""
     rng = np.random.default_rng(seed)
     solved: list[Solved] = []
+    solver = None
     for _ in range(count):
         goal = task.sample_goal(rng)
         x0 = sample_training_start(task, goal, sampling.starts, value if learned else None, rng)
-        problem = build_problem(task, goal, x0, sampling.horizon, value)
-        solver = make_solver(problem)
+        if solver is None:  # one for all: making the data of a hundred nodes takes a tenth of a solve
+            problem = build_problem(task, goal, x0, sampling.horizon, value)
+            solver = make_solver(problem)
+        else:
+            retarget(problem, task, goal)
+            problem.x0 = x0
         if solve(solver, *quasi_static_guess(problem, goal.u), iterations=sampling.iterations) is Status.CONVERGED:
             solved.append(read_labels(task, goal, solver, np.array(sampling.nodes)))
     return Chunk(from_solved(solved).arrays() if solved else {}, count - len(solved))

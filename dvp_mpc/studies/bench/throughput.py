@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from dvp_mpc.learning.dataset import CHUNK, collect, solve_chunk
+from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.sampling import sample_training_start
 from dvp_mpc.learning.settings import Fit, Sampling, Starts
 from dvp_mpc.problem.ocp import build_problem
@@ -36,18 +37,18 @@ def label_throughput(
 ) -> dict[str, Any]:
     """Problems that `collect` solves per second, and what a core makes of bare solver calls beside it.
 
-    ratio_bare: time in bare solver calls over time in `solve_chunk`, for the same problems in this process, in turn: what is
+    ratio_bare: time in bare solver calls over time in `solve_chunk`, for the same problems in one process, in turn: what is
     charged is building, sampling and reading labels. per_second holds everything, the start of the workers too.
     """
     sampling, jobs = Sampling(problems=problems, starts=Starts(loop=0.0)), joblib.effective_n_jobs(jobs)
-    chunks, whole, bare = max(problems // (2 * CHUNK), 1), 0.0, 0.0
+    chunks = max(problems // (2 * CHUNK), 1)
+    whole = bare = 0.0
     for k in range(chunks):
-        progress("labels, one core", k, chunks)
         began = time.perf_counter()
         solve_chunk(task, value, True, sampling, [BENCH, seed, k], CHUNK)
         whole += time.perf_counter() - began
         bare += _bare_seconds(task, value, sampling, [BENCH, seed, k], CHUNK)
-    progress("labels, one core", chunks, chunks)
+        progress("labels, one core", k + 1, chunks)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         collect(
@@ -85,19 +86,18 @@ def _bare_seconds(task: ReachTask, value: Value, sampling: Sampling, seed: list[
     return seconds
 
 
-def training_steps(task: ReachTask, value: Value, seed: int, steps: int, jobs: int) -> dict[str, Any] | None:
-    """Training steps per second at the default batch; None without the extra 'train'."""
+def training_steps(task: ReachTask, value: Value, seed: int, steps: int) -> dict[str, Any] | None:
+    """Training steps per second at the default batch; None without the extra 'train', or when no steps are asked for."""
+    if steps == 0:
+        return None
     try:
         from dvp_mpc.learning.training import fit
     except ImportError:
         return None
-    sampling = Sampling(problems=80, starts=Starts(loop=0.0))
-    with tempfile.TemporaryDirectory() as folder:
-        labels = collect(
-            task, value, sampling, learned=True, seed=(BENCH, seed, 2), folder=Path(folder), jobs=jobs
-        ).labels
+    chunk = solve_chunk(task, value, True, Sampling(starts=Starts(loop=0.0)), [BENCH, seed, 0], CHUNK)
+    labels = Labels(**chunk.arrays)
     seconds = []
-    for n in (5, 5 + steps):  # their difference is free of what a run pays once
+    for n in (2, 2 + steps):  # their difference is free of what a run pays once
         began = time.perf_counter()
         fit(value, labels, labels.rows(np.arange(64)), Fit(steps=n), np.random.default_rng(seed))
         seconds.append(time.perf_counter() - began)
