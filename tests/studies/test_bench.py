@@ -12,9 +12,11 @@ from dvp_mpc.cli.output import Output
 from dvp_mpc.control.mpc import MPC, MpcSettings
 from dvp_mpc.learning.settings import Sampling
 from dvp_mpc.models import load_model
-from dvp_mpc.studies.bench.report import LONG_HORIZONS, equal_cost, growth, rows
+from dvp_mpc.studies.bench import report
+from dvp_mpc.studies.bench.report import equal_cost, growth, rows
 from dvp_mpc.studies.bench.throughput import _bare_seconds, training_steps
 from dvp_mpc.studies.bench.ticks import STAGES, Stages, Times, record, tick_times
+from dvp_mpc.value import ValueFunction
 
 SMALL = [
     "--nodes",
@@ -34,25 +36,25 @@ SMALL = [
 
 def test_the_command_reports_every_key_and_compares(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--json", "--out", str(tmp_path), *SMALL]) == 0
-    report = json.loads(capfd.readouterr().out)
-    assert report == json.loads((tmp_path / "bench.json").read_text())
-    assert {"machine", "rows", "loop", "labels", "cold_start_s", "peak_memory_mb"} <= report.keys()
-    assert {(row["nodes"], row["terminal"]) for row in report["rows"]} == {
+    found = json.loads(capfd.readouterr().out)
+    assert found == json.loads((tmp_path / "bench.json").read_text())
+    assert {"machine", "rows", "loop", "labels", "cold_start_s", "peak_memory_mb"} <= found.keys()
+    assert {(row["nodes"], row["terminal"]) for row in found["rows"]} == {
         (n, name) for n in (1, 10) for name in ("value", "riccati", "zero")
     }
-    for row in report["rows"]:
+    for row in found["rows"]:
         assert row["tick_ms"].keys() == {"p50", "p99", "p999", "max"}
         assert tuple(row["stages"]) == STAGES
         assert row["terminal"] != "zero" or row["ratio_native"] == 1.0
-    assert [row["rate_hz"] for row in report["loop"]] == [200, 500, 1000]
-    for row in report["loop"]:
+    assert [row["rate_hz"] for row in found["loop"]] == [200, 500, 1000]
+    for row in found["loop"]:
         assert row["ticks"] == round(0.2 * row["rate_hz"])
         assert row["rejected_plans"] == 0
-    assert 0 < report["labels"]["ratio_bare"] <= 1.0
-    assert report["cold_start_s"] > 0
+    assert 0 < found["labels"]["ratio_bare"] <= 1.0
+    assert found["cold_start_s"] > 0
     with Output(json_only=False) as output:
-        _print(output, report)
-        _print_comparison(output, report, _read(tmp_path / "bench.json"))
+        _print(output, found)
+        _print_comparison(output, found, _read(tmp_path / "bench.json"))
     people = capfd.readouterr().out
     assert "p50 now / then" in people
     assert "state to torque in real time" in people
@@ -114,10 +116,20 @@ def test_every_variant_sees_every_state() -> None:
     assert {variant: len(t.tick) for variant, t in times.items()} == {(1, "value"): 8, (2, "zero"): 8}
 
 
-def test_equal_cost_without_horizons_searches_nothing() -> None:
+def test_equal_cost_finds_the_shortest_horizon_that_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     task, value, _ = load_model("panda_reach")
-    assert equal_cost(task, value, (), 1, 0, 1, lambda what, done, total: None) == {}
-    assert list(LONG_HORIZONS) == sorted(LONG_HORIZONS)
+    monkeypatch.setattr(report, "LONG_HORIZONS", (5, 20, 40))
+
+    def search(terminal: ValueFunction | None, nodes: tuple[int, ...]) -> dict[int, tuple[float, int | None, float]]:
+        return equal_cost(task, terminal, nodes, 1, 0, 1, lambda what, done, total: None)
+
+    assert search(value, ()) == {}
+    loss, shortest, zero_loss = search(value, (1,))[1]
+    assert loss < 0.01 < zero_loss
+    assert shortest is None
+    loss, shortest, zero_loss = search(None, (20,))[20]  # zero against zero
+    assert shortest == 20
+    assert loss == zero_loss
 
 
 def test_bare_calls_solve_the_problems_of_the_chunk() -> None:

@@ -81,7 +81,13 @@ def growth(times: dict[Variant, Times]) -> dict[str, dict[str, float]]:
 
 
 def equal_cost(
-    task: ReachTask, value: ValueFunction, nodes: tuple[int, ...], starts: int, seed: int, jobs: int, progress: Progress
+    task: ReachTask,
+    value: ValueFunction | None,
+    nodes: tuple[int, ...],
+    starts: int,
+    seed: int,
+    jobs: int,
+    progress: Progress,
 ) -> dict[int, tuple[float, int | None, float]]:
     """For each horizon with the value: its median loss, the shortest zero-terminal horizon that loses no more, and its loss.
 
@@ -108,7 +114,7 @@ def equal_cost(
 class _Loss:
     """Median suboptimality of a horizon over some starts; a class, so that it travels to a worker."""
 
-    def __init__(self, task: ReachTask, value: ValueFunction, seed: int, starts: int):
+    def __init__(self, task: ReachTask, value: ValueFunction | None, seed: int, starts: int):
         self._task, self._value, self._seed, self._starts = task, value, seed, starts
 
     def __call__(self, wanted: tuple[int, bool]) -> float:

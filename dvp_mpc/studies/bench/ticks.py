@@ -96,6 +96,7 @@ class Stages:
 
     def __init__(self, task: ReachTask, goal: Goal, terminal: ValueFunction | None, nodes: int):
         self._solver = make_solver(build_problem(task, goal, goal.x, nodes, terminal))
+        self._solver.preg = self._solver.dreg = self._solver.reg_min  # as `solve` begins
         self._mpc = MPC(task, goal, None, MpcSettings(nodes))  # for its shift alone
         self._end = self._solver.problem.terminalModel.createData()
         self._gate, self._limiter = Gate(task.arm), Limiter(task.arm.torque_limit, task.dt)
