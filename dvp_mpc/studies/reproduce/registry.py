@@ -1,9 +1,10 @@
 """Every figure of the paper that is reproduced, by its number."""
 
 from dvp_mpc.errors import UnknownChoice
+from dvp_mpc.studies.reproduce import fig1
 from dvp_mpc.studies.reproduce.figure import Figure
 
-MODULES: tuple = ()
+MODULES = (fig1,)
 
 FIGURES: dict[str, Figure] = {str(module.FIGURE.number): module.FIGURE for module in MODULES}
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dvp_mpc.errors import RunFailed
 from dvp_mpc.learning.labels import Labels, from_solved, read_labels
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve, trajectory
@@ -34,6 +35,18 @@ class TruthSettings:
     """Whether the tail falls like 1/T; otherwise the longest horizon is taken as it is."""
     guesses: int = 6
     """First guesses of each state, at the shortest horizon."""
+
+
+FULL = {
+    "pendulum": TruthSettings(100, (75, 150, 300), extrapolate=False),
+    "cartpole": TruthSettings(100, (150, 300, 600), extrapolate=False, guesses=3),
+    "unicycle": TruthSettings(100, (500, 1000, 2000), extrapolate=True),
+}
+QUICK = {
+    "pendulum": TruthSettings(12, (50, 100, 200), extrapolate=False, guesses=2),
+    "cartpole": TruthSettings(12, (100, 200, 400), extrapolate=False, guesses=2),
+    "unicycle": TruthSettings(12, (250, 500, 1000), extrapolate=True, guesses=2),
+}
 
 
 class Truth(NamedTuple):
@@ -61,11 +74,15 @@ def _solve(task: Task, settings: TruthSettings) -> Json:
         missed += not tries[0].cost < 1.001 * path.cost
         costs = [path.cost]
         for T in settings.horizons[1:]:
-            problem = build_problem(task, task.sample_goal(rng), x0, T, None)
+            goal, more = task.sample_goal(rng), T - len(path.us)
+            problem = build_problem(task, goal, x0, T, None)
             solver = make_solver(problem)
-            us = [*path.us, *np.zeros((T - len(path.us), task.nu))]
-            status = solve(solver, list(problem.rollout(us)), us, iterations=1000, feasible=True)
+            # Waiting at the goal, with a small gap to it: a rollout of the old controls would fall over.
+            guess = [*path.xs, *[goal.x] * more], [*path.us, *[goal.u] * more]
+            status = solve(solver, *guess, iterations=1000)
             path = trajectory(solver, status)
+            if status is not Status.CONVERGED:
+                raise RunFailed(f"ground truth did not converge from {x0.tolist()} over {T} nodes: {status.value}")
             costs.append(path.cost)
         solved.append(read_labels(task, task.sample_goal(rng), solver, np.array([0])))
         values.append(costs)
