@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dvp_mpc.presets import SYSTEMS
 from dvp_mpc.studies.reproduce import truth
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.palette import LABEL, METHOD, band, save, sheet
-from dvp_mpc.studies.reproduce.runs import METHODS, SYSTEMS, curves, learn, settings_of
+from dvp_mpc.studies.reproduce.runs import METHODS, curves, learn, settings_of
 
 BARS = {"pendulum": (1, 0.01), "cartpole": (5, 0.02), "unicycle": (10, 0.05)}
 """Iteration by which the median relative value error must be this small, with every seed."""
