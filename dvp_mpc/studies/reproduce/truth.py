@@ -109,3 +109,13 @@ def _best_effort(task: Task, x0: np.ndarray, T: int, k: int, rng: np.random.Gene
     status = solve(solver, *guess, iterations=500)
     found = trajectory(solver, status)
     return found if status is Status.CONVERGED else replace(found, cost=float("inf"))
+
+
+def median_gap(task: Task, states: Labels, T: int, most: int = 30) -> float:
+    """Median of (V - V_T) / V over the first `most` states: what perfect training on a horizon of T nodes would leave."""
+    gaps = []
+    for i in range(min(most, len(states))):
+        V, rng = float(states.V[i]), np.random.default_rng([HELD_OUT, T, i])
+        best = min(_best_effort(task, states.x[i].astype(float), T, k, rng).cost for k in range(2))
+        gaps.append((V - best) / V)
+    return float(np.median(gaps))
