@@ -76,12 +76,14 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
     for way in WAYS:
         for k, n in enumerate(settings.sweep):
             numbers[f"{way}: value error with {n} samples"] = spread([r["samples"][way][k]["value"] for r in results])
-    few = {"unicycle": lambda r, way: r["samples"][way][settings.sweep.index(FEW)]["value"]}
-    few |= {name: lambda r, way, name=name: r["elsewhere"][name][way]["value"] for name, _ in settings.elsewhere}
+    at = settings.sweep.index(FEW)
+    few = {"unicycle": [{way: r["samples"][way][at]["value"] for way in WAYS} for r in results]}
+    for name, _ in settings.elsewhere:
+        few[name] = [{way: one["value"] for way, one in r["elsewhere"][name].items()} for r in results]
     kept, remarks = [], []
-    for system, of in few.items():
-        sobolev = spread([of(r, PAPER) for r in results])
-        classical = spread([of(r, "residual, classical") for r in results])
+    for system, values in few.items():
+        sobolev = spread([one[PAPER] for one in values])
+        classical = spread([one["residual, classical"] for one in values])
         numbers[f"{system}, {FEW} samples, residual network: value error, Sobolev"] = sobolev
         numbers[f"{system}, {FEW} samples, residual network: value error, classical"] = classical
         kept.append(sobolev["mean"] <= ACCURATE)

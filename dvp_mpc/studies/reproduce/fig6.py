@@ -131,7 +131,7 @@ FIGURE = Figure(
     claim="The gradient of a residual network is nearer to the solver's than that of a plain feedforward one (unicycle, 100 "
     "samples over 50 nodes, 50 000 epochs).",
     bars="Relative gradient error over a slice of states at one heading: the residual network is ahead in the median with "
-    "every seed, and ahead in the mean over seeds of median and of 90th percentile. After 3000 epochs, each a step on all samples.",
+    "every seed, and ahead in the mean over seeds of median and of 90th percentile. After 3000 epochs.",
     full=Settings(Data(), 100, 3000, 13),
     quick=Settings(Data(50, 60), 50, 100, 7),
     compute=compute,
