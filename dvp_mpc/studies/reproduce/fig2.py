@@ -126,9 +126,9 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
             numbers[f"{end}, T = {T}: cost of the plan, its end included, above the reference, median [%]"] = gap
     seen = np.mean([1 + np.median(r["plan"]["zero"][str(SHORT)]) for r in results])
     remarks.append(
-        f"With zero terminal cost a plan over {SHORT} nodes sees {100 * seen:.0f} % of the cost; the closed loop that follows such "
-        f"plans pays {loss['zero'][SHORT]['mean']:.0f} % more than the reference, since what a plan does not see it puts off again "
-        "at every step."
+        f"With zero terminal cost a plan over {SHORT} nodes sees {100 * seen:.0f} % of the cost. The closed loop that follows "
+        f"such plans pays {loss['zero'][SHORT]['mean']:.0f} % more than the reference: what a plan does not see is put off at "
+        "every step anew."
     )
     for end in METHODS:
         short = loss[end][SHORT]
@@ -191,7 +191,8 @@ FIGURE = Figure(
     claim="With the learned value at their end, motions planned over T = 20 to 100 nodes bundle onto the reference of 1000 "
     "nodes; without it, short ones end far from it.",
     bars=f"Closed loop at T = {SHORT} with the value: cost over 1000 steps at most {100 * BAR:g} % above that of the "
-    "reference, mean over held-out starts, every seed. Plans with the value are nearer to the reference than those without, at every T.",
+    "reference, mean over held-out starts, every seed. Plans with the value are nearer to the reference than those without, at "
+    "every T.",
     full=Settings(truth.FULL["unicycle"], 1000, (20, 30, 40, 60, 100), (20, 40, 100), 10, 1.0),
     quick=Settings(truth.QUICK["unicycle"], 200, (20, 40), (20,), 3, 0.1),
     compute=compute,
