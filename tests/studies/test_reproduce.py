@@ -122,7 +122,7 @@ def test_convergence_is_denied_where_it_is_not(factor: float, verdict: Verdict) 
 
 
 def test_recovery_is_denied_where_one_seed_fails() -> None:
-    good, bad = {"error": [0.5, 0, 0, 0, 0, 0.01]}, {"error": [0.5, 0, 0, 0, 0, 0.5]}
+    good, bad = ({"error": [0.5, 0, 0, 0, 0, last], "at_goal": [0.0] * 6} for last in (0.01, 0.5))
     settings = replace(fig4.FIGURE.full, cases=((2.0, 0.0),))
     case = fig4.name_of(2.0, 0.0)
     seeds = [{m: {"unbiased": good, case: bad if bad_one else good} for m in ("paper", "ours")} for bad_one in (0, 1)]
