@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dvp_mpc.learning.labels import Labels
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.fits import WAYS, Data, errors, fitted, labels
 from dvp_mpc.studies.reproduce.palette import METHOD, band, save, sheet
@@ -36,33 +34,26 @@ def compute(settings: Settings, work: Work) -> Json:
     """Errors by way over epochs and over samples, and with few samples on the other systems."""
     longest = settings.epochs[-1]
     result: Json = {"epochs": {}, "samples": {}, "elsewhere": {}}
-    train, unseen = labels(work, "unicycle", settings.data, settings.samples)
     for way in WAYS:
         result["epochs"][way] = [
-            work.kept(
-                f"fit-{way}-{settings.samples}-{epochs}-{work.seed}",
-                (settings.data, WAYS[way]),
-                partial(_errors_of_fit, work, way, train, unseen, epochs),
-            )
-            for epochs in settings.epochs
+            _kept(work, settings.data, "unicycle", way, settings.samples, n) for n in settings.epochs
         ]
-        result["samples"][way] = []
-        for n in settings.sweep:
-            if n == settings.samples:
-                result["samples"][way].append(result["epochs"][way][-1])
-                continue
-            few, _ = labels(work, "unicycle", settings.data, n)
-            result["samples"][way].append(errors(fitted(work, "unicycle", way, few, unseen, longest), unseen))
+        result["samples"][way] = [_kept(work, settings.data, "unicycle", way, n, longest) for n in settings.sweep]
     for system, horizon in settings.elsewhere:
-        few, other = labels(work, system, Data(horizon, settings.data.unseen), FEW)
-        result["elsewhere"][system] = {
-            way: errors(fitted(work, system, way, few, other, longest), other) for way in list(WAYS)[:2]
-        }
+        data = Data(horizon, settings.data.unseen)
+        result["elsewhere"][system] = {way: _kept(work, data, system, way, FEW, longest) for way in list(WAYS)[:2]}
     return result
 
 
-def _errors_of_fit(work: Work, way: str, train: Labels, unseen: Labels, epochs: int) -> Json:
-    return errors(fitted(work, "unicycle", way, train, unseen, epochs), unseen)
+def _kept(work: Work, data: Data, system: str, way: str, samples: int, epochs: int) -> Json:
+    """Errors of one fit, made once."""
+
+    def make() -> Json:
+        train, unseen = labels(work, system, data, samples)
+        return errors(fitted(work, system, way, train, unseen, epochs), unseen)
+
+    name = f"fit-{way}-{samples}-{epochs}-{work.seed}" + ("" if system == "unicycle" else f"-{system}")
+    return work.kept(name, (data, WAYS[way]), make)
 
 
 def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
