@@ -161,8 +161,8 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
         if not kept[-1]:
             remarks.append(
                 f"Missed: {LABEL[end]}, T = {SHORT}: closed loop {short['mean']:.2f} % above the reference, worst seed "
-                f"{short['max']:.2f} % (bar {100 * BAR:g} %). {late['mean']:.2f} % are paid after step {LATE}, when the reference "
-                "has parked: the error of the value near the goal holds the unicycle beside it."
+                f"{short['max']:.2f} % (bar {100 * BAR:g} %). {late['mean']:.2f} % are paid after step {LATE}, when the "
+                "reference has parked: the error of the value near the goal holds the unicycle beside it."
             )
     for T in settings.plans:
         apart = {end: spread([float(np.median(r["distance"][end][str(T)])) for r in results]) for end in ENDS}
