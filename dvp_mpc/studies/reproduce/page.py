@@ -18,7 +18,10 @@ def write_page(outcomes: Sequence[Outcome], folder: Path, meta: dict[str, str]) 
     lines += [
         "This page is generated; every number comes from the command beside it. A number is the mean over seeds, "
     ]
-    lines += ["± its standard deviation, [smallest, largest].", ""]
+    lines += [
+        "± its standard deviation, [smallest, largest]. Times are those of one process, without what a run that was stopped had "
+    ]
+    lines += ["already done.", ""]
     lines += [f"{name}: {text}  " for name, text in meta.items()]
     lines += ["", "| Figure | Claim | Verdict | Seeds | Time, all seeds [s] |", "|---|---|---|---|---|"]
     for outcome in outcomes:
