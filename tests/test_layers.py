@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "learning": BOTTOM | {"problem"},
     "control": BOTTOM | {"problem"},
     "models": BOTTOM | {"problem"},
-    "studies": BOTTOM | {"problem", "learning", "control"},
+    "studies": BOTTOM | {"problem", "learning", "control", "presets"},
     "presets": BOTTOM | {"problem", "learning"},
     "cli": BOTTOM | {"problem", "learning", "control", "studies", "presets", "models"},
     **dict.fromkeys(BOTTOM, BOTTOM),
