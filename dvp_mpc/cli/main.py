@@ -14,6 +14,7 @@ from dvp_mpc.cli.evaluate import Evaluate
 from dvp_mpc.cli.faults import Faults
 from dvp_mpc.cli.inspect import Inspect
 from dvp_mpc.cli.output import Output
+from dvp_mpc.cli.reproduce import Reproduce
 from dvp_mpc.cli.robustness import Robustness
 from dvp_mpc.cli.ros_demo import RosDemo
 from dvp_mpc.cli.simulate import Simulate
@@ -36,12 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(
-            "dvp-mpc: interrupted; the same `train` or `robustness` command goes on where it stopped", file=sys.stderr
+            "dvp-mpc: interrupted; the same `train`, `robustness` or `reproduce` command goes on where it stopped",
+            file=sys.stderr,
         )
         return 130
 
 
-def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults | Robustness:
+def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults | Robustness | Reproduce:
     commands = (
         Annotated[Train, subcommand("train", default=Train(*_preset(args)))]
         | Annotated[Simulate, subcommand("simulate")]
@@ -50,6 +52,7 @@ def _parse(args: list[str]) -> Train | Simulate | Evaluate | Inspect | RosDemo |
         | Annotated[RosDemo, subcommand("ros-demo")]
         | Annotated[Faults, subcommand("faults")]
         | Annotated[Robustness, subcommand("robustness")]
+        | Annotated[Reproduce, subcommand("reproduce")]
     )
     one_flag = (tyro.conf.FlagCreatePairsOff,)  # --json, without a --no-json beside it
     return tyro.cli(commands, args=args, prog="dvp-mpc", description=DESCRIPTION, config=one_flag)

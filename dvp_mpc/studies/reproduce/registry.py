@@ -1,0 +1,17 @@
+"""Every figure of the paper that is reproduced, by its number."""
+
+from dvp_mpc.errors import UnknownChoice
+from dvp_mpc.studies.reproduce.figure import Figure
+
+MODULES: tuple = ()
+
+FIGURES: dict[str, Figure] = {str(module.FIGURE.number): module.FIGURE for module in MODULES}
+
+
+def find_figures(name: str) -> list[Figure]:
+    """The figure of that number, or all of them for "all"; raises UnknownChoice."""
+    if name == "all":
+        return list(FIGURES.values())
+    if name not in FIGURES:
+        raise UnknownChoice("figure", name, [*FIGURES, "all"])
+    return [FIGURES[name]]
