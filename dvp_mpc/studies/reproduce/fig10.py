@@ -152,7 +152,7 @@ def plot(settings: Settings, results: Sequence[Json], path: Path) -> None:
             share = (np.arange(len(values)) + 1) / len(values)
             shade = 0.4 + 0.6 * settings.nodes.index(nodes) / max(len(settings.nodes) - 1, 1)
             keep = np.isfinite(values)
-            above, name_n = np.maximum(1e2 * values[keep], 1e-3), f"{LABEL[name]}, N = {nodes}"
+            above = np.maximum(1e2 * values[keep], 1e-3)
             loss.semilogx(
                 above, 1e2 * share[keep], color=METHOD[name], alpha=shade, lw=1.3, label=f"{LABEL[name]}, N = {nodes}"
             )
