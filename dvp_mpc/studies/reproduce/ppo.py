@@ -6,8 +6,6 @@ while it learns, with the clock stopped.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,39 +15,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from dvp_mpc.problem.discount import Discounted
 from dvp_mpc.problem.task import Goal
+from dvp_mpc.studies.reproduce.duel import PpoSettings
 from dvp_mpc.studies.reproduce.gym_env import TaskEnv
-
-
-@dataclass(frozen=True)
-class PpoSettings:
-    """Settings of a run; what the search of ppo_search.py chose among is said there."""
-
-    steps: int = 300_000
-    """Environment steps."""
-    envs: int = 16
-    """Environments side by side."""
-    rollout: int = 128
-    """Steps of each between two updates."""
-    batch: int = 256
-    """States per gradient step."""
-    epochs: int = 10
-    """Passes over each rollout."""
-    rate: float = 1e-3
-    """Adam's learning rate, falling linearly to zero."""
-    trace: float = 0.95
-    """lambda of generalised advantage estimation."""
-    clip: float = 0.2
-    """Clipping of the probability ratio."""
-    log_std: float = -1.0
-    """Logarithm of the first exploration noise, in units of the action."""
-    hidden: tuple[int, ...] = (64, 64, 64)
-    """Tanh layers of actor and critic, each its own: as large as the paper's value network."""
-    episode: int = 200
-    """Steps after which an episode is cut."""
-    control_scale: float = 2.0
-    """Greatest control, the same for all; beyond what any optimum asks for."""
-    cost_scale: float = 30.0
-    """Cost that makes a return of -1; about the mean of V."""
 
 
 class Agent(NamedTuple):
@@ -57,6 +24,7 @@ class Agent(NamedTuple):
 
     model: PPO
     env: TaskEnv
+    goal: Goal
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """V of states (n, nx): (n,)."""
@@ -98,22 +66,29 @@ def train(task: Discounted, goal: Goal, settings: PpoSettings, seed: int, look: 
         seed=seed,
         device="cpu",
     )
-    agent = Agent(model, environment())
+    agent = Agent(model, environment(), goal)
     watcher = _Watcher(agent, look, np.geomspace(settings.envs * settings.rollout, settings.steps, looks))
     model.learn(settings.steps, callback=watcher)
     watcher.last()
     return agent
 
 
-def save(agent: Agent, path: Path) -> None:
-    """Write actor and critic as one archive."""
-    agent.model.save(path)
-
-
-def load(path: Path, task: Discounted, goal: Goal, settings: PpoSettings) -> Agent:
-    """Read what `save` wrote."""
-    scale = np.full(task.nu, settings.control_scale)
-    return Agent(PPO.load(path, device="cpu"), TaskEnv(task, goal, scale, settings.cost_scale, settings.episode))
+def play(agent: Agent, starts: np.ndarray, steps: int, explore: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Trajectories from starts (n, nx): states (n, steps+1, nx), controls (n, steps, nu), discounted costs (n,)."""
+    env = agent.env
+    model = env.task.running_model(agent.goal)
+    data, gamma = model.createData(), env.task.discount
+    xs, us, costs = [np.array(starts)], [], np.zeros(len(starts))
+    for k in range(steps):
+        actions = agent.model.predict(env.observe(xs[-1]), deterministic=not explore)[0]
+        us.append(env.control(actions))
+        following = []
+        for i, (x, u) in enumerate(zip(xs[-1], us[-1], strict=True)):
+            model.calc(data, x, u)
+            costs[i] += gamma**k * data.cost
+            following.append(np.array(data.xnext))
+        xs.append(np.array(following))
+    return np.stack(xs, 1), np.stack(us, 1), costs
 
 
 class _Watcher(BaseCallback):

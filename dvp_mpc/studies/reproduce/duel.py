@@ -1,0 +1,277 @@
+"""DVP and PPO on one discounted problem, the unicycle's, for figures 7 and 8.
+
+Both get the same dynamics, cost, discount, starts and size of network; neither sees the states and starts that judge them.
+Their efforts are counted alike: in seconds, and in evaluations of the dynamics. A derivative counts as nx + nu + 1 evaluations,
+which is what it would cost who has to take differences, so that DVP is not given its derivatives for nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import crocoddyl
+import numpy as np
+
+from dvp_mpc.control.mpc import MpcSettings
+from dvp_mpc.errors import RunFailed, UsageError
+from dvp_mpc.learning.run_folder import Row
+from dvp_mpc.learning.settings import DvpSettings, First, Fit, Loss, Net, Optimiser, Sampling, Starts
+from dvp_mpc.problem.discount import Discounted, DiscountedNode
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve, trajectory
+from dvp_mpc.problem.systems import Unicycle
+from dvp_mpc.problem.task import Goal, sample_starts
+from dvp_mpc.studies.evaluation import run_loop
+from dvp_mpc.studies.reproduce.figure import Json, Work
+from dvp_mpc.value import ValueFunction
+
+STATES, STARTS = 307, 308  # first words of the seeds of what judges; training has others
+LENGTH = 400  # steps of a trajectory; what comes after weighs less than 0.99^400 = 2 %, at the goal
+DVP_KINDS = ("paper", "ours")
+
+
+@dataclass(frozen=True)
+class PpoSettings:
+    """Settings of PPO; those that are not the library's own were found by `ppo_search.py`."""
+
+    steps: int = 400_000
+    """Environment steps."""
+    envs: int = 16
+    """Environments side by side."""
+    rollout: int = 128
+    """Steps of each between two updates."""
+    batch: int = 256
+    """States per gradient step."""
+    epochs: int = 10
+    """Passes over each rollout."""
+    rate: float = 1e-3
+    """Adam's learning rate, falling linearly to zero."""
+    trace: float = 0.98
+    """lambda of generalised advantage estimation."""
+    clip: float = 0.2
+    """Clipping of the probability ratio."""
+    log_std: float = -1.0
+    """Logarithm of the first exploration noise, in units of the action."""
+    hidden: tuple[int, ...] = (64, 64, 64)
+    """Tanh layers of actor and critic, each its own: as large as the paper's value network."""
+    episode: int = 200
+    """Steps after which an episode is cut."""
+    control_scale: float = 2.0
+    """Greatest control, in the control's units; no optimum from the start box asks for more than 1.8."""
+    cost_scale: float = 30.0
+    """Cost that makes a return of -1; about the mean of V."""
+
+
+PAPER = DvpSettings(
+    iterations=6,
+    tolerance=3e-3,
+    first=First.ZERO,
+    sampling=Sampling(200, 50, (0, 1, 2, 4, 8, 16), Starts(0.0, 0.0, 0.0, 0.0)),
+    fit=Fit(1500, 512, 3e-3, Loss.SOBOLEV, Optimiser.ADAM, threads=1),
+    last_fit=1.0,
+    window=1,
+    net=Net((64, 64, 64), 3, riccati=False, barrier=False, anchor=False),
+    validation=20,
+    jobs=1,
+)
+OURS = replace(
+    PAPER,
+    sampling=replace(PAPER.sampling, starts=Starts(0.15, 0.15, 0.0, 0.25)),
+    fit=replace(PAPER.fit, loss=Loss.POLICY, optimiser=Optimiser.SOAP),
+    net=replace(PAPER.net, residuals=6, anchor=True),
+)
+
+
+@dataclass(frozen=True)
+class DuelSettings:
+    """The problem, the efforts and what judges them."""
+
+    discount: float = 0.99
+    """stable-baselines3's own."""
+    paper: DvpSettings = PAPER
+    ours: DvpSettings = OURS
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    looks: int = 12
+    """How often PPO is judged on its way."""
+    states: int = 60
+    """Unseen states of each seed at which values are compared."""
+    starts: int = 20
+    """Unseen starts of each seed from which trajectories are compared."""
+    nodes: int = 10
+    """Horizon of DVP's controller."""
+    map_points: int = 13
+    """Points of the value map along x and along y, for the first seed."""
+
+
+QUICK = DuelSettings(
+    paper=replace(
+        PAPER, iterations=2, sampling=replace(PAPER.sampling, problems=30), fit=replace(PAPER.fit, steps=150)
+    ),
+    ours=replace(OURS, iterations=2, sampling=replace(OURS.sampling, problems=30), fit=replace(OURS.fit, steps=150)),
+    ppo=PpoSettings(steps=8_192),
+    looks=3,
+    states=8,
+    starts=2,
+    map_points=4,
+)
+
+
+def problem(settings: DuelSettings) -> tuple[Discounted, Goal]:
+    """The discounted unicycle and its goal."""
+    task = Discounted(Unicycle(), settings.discount)
+    return task, task.sample_goal(np.random.default_rng(0))
+
+
+def optimum(task: Discounted, goal: Goal, x0: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """V*(x0), the optimal states (LENGTH+1, nx) and controls (LENGTH, nu).
+
+    One guess is enough: from 40 starts, four others never led to a lower cost. Raises RunFailed where it does not converge.
+    """
+    found = build_problem(task, goal, x0, LENGTH, None)
+    solver = make_solver(found)
+    status = solve(solver, *quasi_static_guess(found, goal.u), iterations=500)
+    if status is not Status.CONVERGED:
+        raise RunFailed(f"no optimum from {x0}: {status.value}")
+    best = trajectory(solver, status)
+    return best.cost, best.xs, best.us
+
+
+def truth(settings: DuelSettings, work: Work) -> Json:
+    """Optima at the states, from the starts, and for the first seed on a map with heading 0."""
+    task, goal = problem(settings)
+
+    def make() -> Json:
+        states = sample_starts(task, np.random.default_rng([STATES, work.seed]), settings.states)
+        starts = sample_starts(task, np.random.default_rng([STARTS, work.seed]), settings.starts)
+        best = [optimum(task, goal, x0) for x0 in starts]
+        lines = [np.linspace(low, high, settings.map_points) for low, high in zip(*task.start_box, strict=True)]
+        grid = [[x, y, 0.0] for y in lines[1] for x in lines[0]] if work.seed == 0 else []
+        return {
+            "states": states.tolist(),
+            "values": [optimum(task, goal, x0)[0] for x0 in states],
+            "starts": starts.tolist(),
+            "costs": [cost for cost, _, _ in best],
+            "xs": [xs.tolist() for _, xs, _ in best],
+            "us": [us.tolist() for _, _, us in best],
+            "grid": grid,
+            "map": [optimum(task, goal, np.array(x0))[0] for x0 in grid],
+        }
+
+    identity = (settings.discount, settings.states, settings.starts, settings.map_points, task.digest)
+    return work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
+
+
+def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
+    """DVP with the paper's settings or ours: its errors over iterations, its map, and the trajectories of its controller."""
+    from dvp_mpc.learning.dvp import run
+
+    task, goal = problem(settings)
+    judge = truth(settings, work)
+    effort = replace(settings.paper if kind == "paper" else settings.ours, seed=work.seed)
+
+    def make() -> Json:
+        found = run(task, effort, work.folder / f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", _Silent())
+        each = evaluations(task, goal, effort)
+        curve, seconds = [], 0.0
+        for row, value in zip(found.rows, found.values, strict=True):
+            seconds += row.seconds_labels + row.seconds_fit
+            steps = each * effort.sampling.problems * (row.iteration + 1)
+            curve.append({"steps": steps, "seconds": seconds, "values": at(value, goal, judge["states"])})
+        value = found.values[-1]
+        loops = [
+            run_loop(task, goal, np.array(x0), value, MpcSettings(settings.nodes), LENGTH) for x0 in judge["starts"]
+        ]
+        return {
+            "curve": curve,
+            "map": at(value, goal, judge["grid"]),
+            "costs": [loop.cost for loop in loops],
+            "xs": [loop.xs.tolist() for loop in loops],
+            "us": [loop.us.tolist() for loop in loops],
+        }
+
+    identity = (settings.discount, effort, judge["states"], judge["starts"], judge["grid"], settings.nodes)
+    return work.kept(f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", identity, make)
+
+
+def at(value: ValueFunction, goal: Goal, states: list[list[float]]) -> list[float]:
+    """V at states (n, nx) of a task without a tool."""
+    bound = value.at(goal.frame)
+    return [bound.cost(np.array(x), np.zeros(0)) for x in states]
+
+
+def ppo(settings: DuelSettings, work: Work) -> Json:
+    """PPO: its critic over its steps, its map, and the trajectories of its policy, as it is and as it explores."""
+    try:
+        from dvp_mpc.studies.reproduce.ppo import Agent, play, train
+    except ImportError as error:
+        raise UsageError(f"PPO needs the extra 'reproduce' (pip install '.[reproduce]'): {error}") from error
+    task, goal = problem(settings)
+    judge = truth(settings, work)
+    states, starts = np.array(judge["states"]), np.array(judge["starts"])
+
+    def make() -> Json:
+        curve: list[Json] = []
+
+        def look(agent: Agent, steps: int, seconds: float) -> None:
+            costs = play(agent, starts, LENGTH, explore=False)[2]
+            values = agent.value(states).tolist()
+            curve.append({"steps": steps, "seconds": seconds, "values": values, "costs": costs.tolist()})
+
+        agent = train(task, goal, settings.ppo, work.seed, look, settings.looks)
+        xs, us, costs = play(agent, starts, LENGTH, explore=False)
+        noisy = play(agent, starts, LENGTH, explore=True)
+        return {
+            "curve": curve,
+            "map": agent.value(np.array(judge["grid"])).tolist() if judge["grid"] else [],
+            "costs": costs.tolist(),
+            "xs": xs.tolist(),
+            "us": us.tolist(),
+            "noisy": {"us": noisy[1].tolist(), "costs": noisy[2].tolist()},
+        }
+
+    identity = (settings.discount, settings.ppo, settings.looks, judge["states"], judge["starts"], judge["grid"])
+    return work.kept(f"duel-ppo-{_mode(work)}-seed{work.seed}", identity, make)
+
+
+def evaluations(task: Discounted, goal: Goal, effort: DvpSettings, problems: int = 20) -> int:
+    """Evaluations of the dynamics for one problem of DVP's first iteration, counted on a few."""
+    count = [0]
+    counted = _Counted(task.base, task.discount, count, 1 + task.nx + task.nu)
+    for x0 in sample_starts(task, np.random.default_rng([STARTS, 0, 0]), problems):
+        found = build_problem(counted, goal, x0, effort.sampling.horizon, None)
+        solve(make_solver(found), *quasi_static_guess(found, goal.u), iterations=effort.sampling.iterations)
+    return round(count[0] / problems)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted(Discounted):
+    count: list[int]
+    derivative: int  # evaluations that one derivative counts as
+
+    def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
+        return _CountedNode(self.base.running_model(goal), self.count, self.derivative)
+
+
+class _CountedNode(DiscountedNode):
+    def __init__(self, inner: crocoddyl.ActionModelAbstract, count: list[int], derivative: int):
+        super().__init__(inner, 1.0)
+        self._count, self._derivative = count, derivative
+
+    def calc(self, data, x, u=None):  # type: ignore[no-untyped-def]
+        self._count[0] += 1
+        super().calc(data, x, u)
+
+    def calcDiff(self, data, x, u=None):  # type: ignore[no-untyped-def]
+        self._count[0] += self._derivative
+        super().calcDiff(data, x, u)
+
+
+class _Silent:
+    """Nobody looks on."""
+
+    def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
+    def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
+    def row(self, row: Row) -> None: ...
+    def died(self, workers: int) -> None: ...
+
+
+def _mode(work: Work) -> str:
+    return "quick" if work.quick else "full"
