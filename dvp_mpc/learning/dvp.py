@@ -37,6 +37,7 @@ class Run(NamedTuple):
     best: int  # iteration that is kept
     rows: list[Row]
     accuracy: Accuracy  # of the kept value, on the validation set
+    values: list[Value]  # of every iteration
 
 
 class Watch(Protocol):
@@ -49,33 +50,46 @@ class Watch(Protocol):
 
 
 def run(
-    task: Task, settings: DvpSettings, path: Path, watch: Watch, clock: Callable[[], float] = time.monotonic
+    task: Task,
+    settings: DvpSettings,
+    path: Path,
+    watch: Watch,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    first: ValueFunction | None = None,
+    truth: Labels | None = None,
 ) -> Run:
     """Make a value from nothing, or go on where an interrupted run in the folder `path` stopped, with the same result.
+
+    first: terminal cost of the first iteration instead of settings.first, truth: ground truth where the Riccati value does
+    not end a long horizon well; neither is part of what the folder knows a run by.
 
     Raises UsageError when the folder holds another run, and RunFailed when no problem could be solved.
     """
     folder = RunFolder(path, task.digest, settings)
     collected = partial(collect, task, jobs=settings.jobs)
     layout_of(task, settings.net)  # refuses a bad network before hours of solving
-    ground_truth = collected(
-        RiccatiValue(),
-        ground_truth_sampling(settings.validation),
-        learned=False,
-        seed=(VALIDATION, settings.seed),
-        folder=folder.validation,
-        progress=partial(watch.labels, "validation problems"),
-    )
-    truth = ground_truth.labels
-    if ground_truth.worker_deaths:
-        watch.died(ground_truth.worker_deaths)
+    if truth is None:
+        ground_truth = collected(
+            RiccatiValue(),
+            ground_truth_sampling(settings.validation),
+            learned=False,
+            seed=(VALIDATION, settings.seed),
+            folder=folder.validation,
+            progress=partial(watch.labels, "validation problems"),
+        )
+        truth = ground_truth.labels
+        if ground_truth.worker_deaths:
+            watch.died(ground_truth.worker_deaths)
+    if first is None and settings.first is First.RICCATI:
+        first = RiccatiValue()
     value: Value | None = None
     labels: list[Labels] = []
     rows: list[Row] = []
     values: list[Value] = []
     for n in range(settings.iterations):
         began = clock()
-        terminal: ValueFunction | None = value or (RiccatiValue() if settings.first is First.RICCATI else None)
+        terminal: ValueFunction | None = value or first
         data = collected(
             terminal,
             settings.sampling,
@@ -93,7 +107,8 @@ def run(
             value = Value(layout_of(task, settings.net), task.state_limits, weights)
         else:
             last = n == settings.iterations - 1
-            value, curve = _fit(task, settings, n, last, value, concatenate(labels), truth, watch)
+            recent = labels if settings.window is None else labels[-settings.window :]
+            value, curve = _fit(task, settings, n, last, value, concatenate(recent), truth, watch)
             accuracy, residual = assess(value, truth), bellman_residual(value, terminal, truth)
             share, seconds = data.rejected / data.problems, (solved - began, clock() - solved)
             row = Row(n, len(data.labels), share, residual, *accuracy[:3], *seconds)
@@ -105,7 +120,7 @@ def run(
         if row.bellman_residual < settings.tolerance:
             break
     best = int(np.argmin([row.policy_gradient_error for row in rows]))
-    return Run(values[best], best, rows, assess(values[best], truth))
+    return Run(values[best], best, rows, assess(values[best], truth), values)
 
 
 def _fit(

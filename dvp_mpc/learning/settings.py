@@ -145,9 +145,12 @@ class DvpSettings:
     sampling: Sampling = field(default_factory=Sampling)
     """Problems solved in each iteration."""
     fit: Fit = field(default_factory=Fit)
-    """Training in each iteration, on all labels so far."""
+    """Training in each iteration, on the labels of the window."""
     last_fit: float = 2.0
     """The last iteration trains this many times as long: its value is the one that is kept."""
+    window: int | None = None
+    """Iterations whose labels are fitted, newest last; unset: all. A first terminal cost that is far off, such as zero, makes
+    first labels that are far off too: a window of 1 forgets them, as the paper does."""
     net: Net = field(default_factory=Net)
     """The network."""
     validation: int = 200
@@ -161,6 +164,8 @@ class DvpSettings:
         for name in ("iterations", "validation"):
             if getattr(self, name) < 1:
                 raise BadSetting(name, getattr(self, name), "must be at least 1")
+        if self.window is not None and self.window < 1:
+            raise BadSetting("window", self.window, "must be at least 1, or unset for all iterations")
         if self.seed < 0:
             raise BadSetting("seed", self.seed, "must not be negative")
         for name in ("problems", "horizon"):

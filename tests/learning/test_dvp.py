@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from dvp_mpc.errors import BadSetting, UsageError
+from dvp_mpc.learning.accuracy import assess
+from dvp_mpc.learning.dataset import collect, ground_truth_sampling
 from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.run_folder import Row
 from dvp_mpc.learning.settings import DvpSettings, First, Fit, Net, Sampling, Starts
 from dvp_mpc.problem.systems import LinearTask
-from dvp_mpc.value import RiccatiValue
+from dvp_mpc.value import BoundValue, GoalFrame, RiccatiValue
 
 pytest.importorskip("torch")
 from dvp_mpc.learning import dvp
@@ -83,6 +85,43 @@ def test_sees_further_than_its_horizon(linear: LinearTask, tmp_path: Path) -> No
     assert 0.15 < median[0] < 0.25
     assert median == sorted(median, reverse=True)
     assert median[-1] < median[0] / 2
+
+
+def test_a_window_forgets_what_a_wrong_first_terminal_cost_taught(linear: LinearTask, tmp_path: Path) -> None:
+    """From a terminal cost nine times too high, later iterations recover when the first labels are left behind."""
+    steep = FirstValue(3.0)
+    sampling = Sampling(60, 10, (0,))
+    all_labels = run(linear, settings(10, sampling=sampling), tmp_path / "all", Quiet(), first=steep)
+    windowed = run(linear, settings(10, sampling=sampling, window=1), tmp_path / "window", Quiet(), first=steep)
+    assert windowed.rows[0] == all_labels.rows[0]._replace(
+        seconds_labels=windowed.rows[0].seconds_labels, seconds_fit=windowed.rows[0].seconds_fit
+    )
+    assert windowed.rows[0].rel_error_median > 0.05
+    last = [errors(linear, found).mean() for found in (windowed, all_labels)]
+    assert last[0] < 0.5 * last[1]
+    assert last[0] < 0.01
+    assert len(windowed.values) == 4
+
+
+class FirstValue(RiccatiValue):
+    """The Riccati value of a root that is `factor` times too large."""
+
+    def __init__(self, factor: float):
+        object.__setattr__(self, "factor", factor)
+
+    def at(self, goal: GoalFrame) -> BoundValue:
+        return super().at(goal._replace(root=self.factor * goal.root))
+
+
+def test_ground_truth_of_the_callers(linear: LinearTask, tmp_path: Path) -> None:
+    """Where it is given, none is solved for."""
+    sampling = replace(ground_truth_sampling(10), horizon=80)
+    truth = collect(
+        linear, RiccatiValue(), sampling, learned=False, seed=(1,), folder=tmp_path / "truth", jobs=1
+    ).labels
+    found = run(linear, SHORT, tmp_path / "run", Quiet(), truth=truth)
+    assert not (tmp_path / "run" / "validation").exists()
+    assert found.accuracy == assess(found.value, truth)
 
 
 def test_good_first_value_is_confirmed_at_once(linear: LinearTask, tmp_path: Path) -> None:
@@ -240,6 +279,7 @@ def test_bellman_residual_of_known_values(linear: LinearTask, tmp_path: Path) ->
         ({"sampling": Sampling(nodes=(-1, 3))}, "sampling.nodes"),
         ({"jobs": 0}, "jobs"),
         ({"last_fit": 0.0}, "last_fit"),
+        ({"window": 0}, "window"),
     ],
 )
 def test_settings_that_cannot_work(change: dict[str, object], field: str) -> None:
