@@ -32,7 +32,7 @@ DVP_KINDS = ("paper", "ours")
 class PpoSettings:
     """Settings of PPO; those that are not the library's own were found by `ppo_search.py`."""
 
-    steps: int = 400_000
+    steps: int = 600_000
     """Environment steps."""
     envs: int = 16
     """Environments side by side."""
@@ -48,7 +48,7 @@ class PpoSettings:
     """lambda of generalised advantage estimation."""
     clip: float = 0.2
     """Clipping of the probability ratio."""
-    log_std: float = -1.0
+    log_std: float = -1.5
     """Logarithm of the first exploration noise, in units of the action."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Tanh layers of actor and critic, each its own: as large as the paper's value network."""
@@ -61,10 +61,10 @@ class PpoSettings:
 
 
 PAPER = DvpSettings(
-    iterations=6,
+    iterations=5,
     tolerance=3e-3,
     first=First.ZERO,
-    sampling=Sampling(200, 50, (0, 1, 2, 4, 8, 16), Starts(0.0, 0.0, 0.0, 0.0)),
+    sampling=Sampling(100, 50, (0, 1, 2, 4, 8, 16), Starts(0.0, 0.0, 0.0, 0.0)),
     fit=Fit(1500, 512, 3e-3, Loss.SOBOLEV, Optimiser.ADAM, threads=1),
     last_fit=1.0,
     window=1,
@@ -99,18 +99,24 @@ class DuelSettings:
     """Horizon of DVP's controller."""
     map_points: int = 13
     """Points of the value map along x and along y, for the first seed."""
+    counted: int = 20
+    """Problems whose evaluations of the dynamics are counted."""
+
+
+def _hasty(settings: DvpSettings) -> DvpSettings:
+    sampling, fit = replace(settings.sampling, problems=15), replace(settings.fit, steps=150)
+    return replace(settings, iterations=2, sampling=sampling, fit=fit, validation=2)
 
 
 QUICK = DuelSettings(
-    paper=replace(
-        PAPER, iterations=2, sampling=replace(PAPER.sampling, problems=30), fit=replace(PAPER.fit, steps=150)
-    ),
-    ours=replace(OURS, iterations=2, sampling=replace(OURS.sampling, problems=30), fit=replace(OURS.fit, steps=150)),
+    paper=_hasty(PAPER),
+    ours=_hasty(OURS),
     ppo=PpoSettings(steps=8_192),
     looks=3,
     states=8,
     starts=2,
     map_points=4,
+    counted=2,
 )
 
 
@@ -169,7 +175,7 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
 
     def make() -> Json:
         found = run(task, effort, work.folder / f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", _Silent())
-        each = evaluations(task, goal, effort)
+        each = evaluations(task, goal, effort, settings.counted)
         curve, seconds = [], 0.0
         for row, value in zip(found.rows, found.values, strict=True):
             seconds += row.seconds_labels + row.seconds_fit
@@ -231,7 +237,7 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
     return work.kept(f"duel-ppo-{_mode(work)}-seed{work.seed}", identity, make)
 
 
-def evaluations(task: Discounted, goal: Goal, effort: DvpSettings, problems: int = 20) -> int:
+def evaluations(task: Discounted, goal: Goal, effort: DvpSettings, problems: int) -> int:
     """Evaluations of the dynamics for one problem of DVP's first iteration, counted on a few."""
     count = [0]
     counted = _Counted(task.base, task.discount, count, 1 + task.nx + task.nu)

@@ -31,7 +31,7 @@ class Settings:
 
     reference: int = 1000  # nodes
     horizons: tuple[int, ...] = (10, 50, 200)  # nodes; the last is the paper's
-    cases: int = 4  # starts and goals of each seed
+    cases: int = 10  # starts and goals of each seed
     iterations: int = 500
 
 
