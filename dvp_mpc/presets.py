@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field, replace
 
 from dvp_mpc.errors import UnknownChoice
-from dvp_mpc.learning.settings import DvpSettings, Net
+from dvp_mpc.learning.settings import DvpSettings, First, Fit, Loss, Net, Optimiser, Sampling, Starts
 from dvp_mpc.problem.arm import load_arm
+from dvp_mpc.problem.classic import Cartpole, Pendulum
 from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
+from dvp_mpc.problem.systems import OriginTask, Unicycle
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,52 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UnknownChoice("preset", name, PRESETS)
     return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the paper's three systems, with the paper's way to its value and ours."""
+
+    task: OriginTask
+    paper: DvpSettings
+    """As far as the paper states: zero first terminal cost, labels at the starts, the newest data only, 3 residuals over
+    three layers of 64, Sobolev loss. It names no optimiser and no amounts; Adam, and as much data and training as ours."""
+    ours: DvpSettings
+    """Labels along the solutions, Riccati first where there is one, V(goal) = 0 by construction, the policy metric, SOAP."""
+
+
+PAPER_NET = Net((64, 64, 64), residuals=3, riccati=False, barrier=False, anchor=False)
+BOX_ONLY = Starts(near=0, wide=0, kicked=0, loop=0)
+
+
+def _system(
+    task: OriginTask, horizon: int, iterations: int, problems: int, steps: tuple[int, int], riccati: bool
+) -> System:
+    """Data and training of both ways, for one system. steps: the paper's way, ours; a step of SOAP takes three of Adam's."""
+    paper = DvpSettings(
+        iterations=iterations,
+        tolerance=0.0,  # iterations are what is to be seen
+        first=First.ZERO,
+        sampling=Sampling(problems, horizon, nodes=(0,), starts=BOX_ONLY, iterations=200),
+        fit=Fit(steps[0], batch=128, rate=2e-3, loss=Loss.SOBOLEV, optimiser=Optimiser.ADAM, threads=1),
+        window=1,
+        last_fit=1.0,
+        net=PAPER_NET,
+        jobs=1,
+    )
+    ours = replace(
+        paper,
+        first=First.RICCATI if riccati else First.ZERO,
+        sampling=replace(paper.sampling, nodes=(0, 1, 2, 4, 7, 11, 16), starts=Starts(loop=0)),
+        fit=Fit(steps[1], batch=256, loss=Loss.POLICY, threads=1),
+        net=Net((64, 64, 64), residuals=12, riccati=riccati, barrier=False),
+    )
+    return System(task, paper, ours)
+
+
+SYSTEMS: dict[str, System] = {
+    # With w_u = 1 half of the cold starts from below end in worse optima that hang and hold; at 0.1 none does.
+    "pendulum": _system(Pendulum(w_u=0.1), horizon=30, iterations=4, problems=300, steps=(1000, 300), riccati=True),
+    "cartpole": _system(Cartpole(w_u=0.1), horizon=50, iterations=7, problems=500, steps=(1500, 300), riccati=True),
+    "unicycle": _system(Unicycle(), horizon=40, iterations=11, problems=400, steps=(1000, 300), riccati=False),
+}

@@ -26,7 +26,7 @@ class Pendulum(OriginTask):
     """
 
     w_x: float = 1.0
-    w_u: float = 1.0
+    w_u: float = 0.1
     dt: float = 0.05
     half_widths: tuple[float, float] = (np.pi, 2.0)  # of the start box
 

@@ -18,6 +18,12 @@ class OriginTask:
     nt, nc = 0, 0
     nx: int
     nu: int
+    dt: float
+
+    @property
+    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Box (nx,), (nx,) of start states."""
+        raise NotImplementedError
 
     @property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:
