@@ -24,7 +24,6 @@ from dvp_mpc.studies.reproduce.figure import Json, Work
 from dvp_mpc.value import ValueFunction
 
 STATES, STARTS = 307, 308  # first words of the seeds of what judges; training has others
-LENGTH = 400  # steps of a trajectory; what comes after weighs less than 0.99^400 = 2 %, at the goal
 DVP_KINDS = ("paper", "ours")
 
 
@@ -97,6 +96,8 @@ class DuelSettings:
     """Unseen starts of each seed from which trajectories are compared."""
     nodes: int = 10
     """Horizon of DVP's controller."""
+    length: int = 400
+    """Steps of a trajectory and nodes of an optimum; what comes after weighs less than 0.99^400 = 2 %, at the goal."""
     map_points: int = 13
     """Points of the value map along x and along y, for the first seed."""
     counted: int = 20
@@ -115,8 +116,9 @@ QUICK = DuelSettings(
     looks=3,
     states=8,
     starts=2,
-    map_points=4,
-    counted=2,
+    length=150,
+    map_points=3,
+    counted=1,
 )
 
 
@@ -126,12 +128,12 @@ def problem(settings: DuelSettings) -> tuple[Discounted, Goal]:
     return task, task.sample_goal(np.random.default_rng(0))
 
 
-def optimum(task: Discounted, goal: Goal, x0: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """V*(x0), the optimal states (LENGTH+1, nx) and controls (LENGTH, nu).
+def optimum(task: Discounted, goal: Goal, x0: np.ndarray, length: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """V*(x0), the optimal states (length+1, nx) and controls (length, nu).
 
     One guess is enough: from 40 starts, four others never led to a lower cost. Raises RunFailed where it does not converge.
     """
-    found = build_problem(task, goal, x0, LENGTH, None)
+    found = build_problem(task, goal, x0, length, None)
     solver = make_solver(found)
     status = solve(solver, *quasi_static_guess(found, goal.u), iterations=500)
     if status is not Status.CONVERGED:
@@ -147,21 +149,21 @@ def truth(settings: DuelSettings, work: Work) -> Json:
     def make() -> Json:
         states = sample_starts(task, np.random.default_rng([STATES, work.seed]), settings.states)
         starts = sample_starts(task, np.random.default_rng([STARTS, work.seed]), settings.starts)
-        best = [optimum(task, goal, x0) for x0 in starts]
+        best = [optimum(task, goal, x0, settings.length) for x0 in starts]
         lines = [np.linspace(low, high, settings.map_points) for low, high in zip(*task.start_box, strict=True)]
         grid = [[x, y, 0.0] for y in lines[1] for x in lines[0]] if work.seed == 0 else []
         return {
             "states": states.tolist(),
-            "values": [optimum(task, goal, x0)[0] for x0 in states],
+            "values": [optimum(task, goal, x0, settings.length)[0] for x0 in states],
             "starts": starts.tolist(),
             "costs": [cost for cost, _, _ in best],
             "xs": [xs.tolist() for _, xs, _ in best],
             "us": [us.tolist() for _, _, us in best],
             "grid": grid,
-            "map": [optimum(task, goal, np.array(x0))[0] for x0 in grid],
+            "map": [optimum(task, goal, np.array(x0), settings.length)[0] for x0 in grid],
         }
 
-    identity = (settings.discount, settings.states, settings.starts, settings.map_points, task.digest)
+    identity = (settings.states, settings.starts, settings.length, settings.map_points, task.digest)
     return work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
 
 
@@ -183,7 +185,8 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
             curve.append({"steps": steps, "seconds": seconds, "values": at(value, goal, judge["states"])})
         value = found.values[-1]
         loops = [
-            run_loop(task, goal, np.array(x0), value, MpcSettings(settings.nodes), LENGTH) for x0 in judge["starts"]
+            run_loop(task, goal, np.array(x0), value, MpcSettings(settings.nodes), settings.length)
+            for x0 in judge["starts"]
         ]
         return {
             "curve": curve,
@@ -193,7 +196,15 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
             "us": [loop.us.tolist() for loop in loops],
         }
 
-    identity = (settings.discount, effort, judge["states"], judge["starts"], judge["grid"], settings.nodes)
+    identity = (
+        settings.discount,
+        effort,
+        judge["states"],
+        judge["starts"],
+        judge["grid"],
+        settings.nodes,
+        settings.length,
+    )
     return work.kept(f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", identity, make)
 
 
@@ -217,13 +228,13 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
         curve: list[Json] = []
 
         def look(agent: Agent, steps: int, seconds: float) -> None:
-            costs = play(agent, starts, LENGTH, explore=False)[2]
+            costs = play(agent, starts, settings.length, explore=False)[2]
             values = agent.value(states).tolist()
             curve.append({"steps": steps, "seconds": seconds, "values": values, "costs": costs.tolist()})
 
         agent = train(task, goal, settings.ppo, work.seed, look, settings.looks)
-        xs, us, costs = play(agent, starts, LENGTH, explore=False)
-        noisy = play(agent, starts, LENGTH, explore=True)
+        xs, us, costs = play(agent, starts, settings.length, explore=False)
+        noisy = play(agent, starts, settings.length, explore=True)
         return {
             "curve": curve,
             "map": agent.value(np.array(judge["grid"])).tolist() if judge["grid"] else [],
@@ -233,7 +244,8 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
             "noisy": {"us": noisy[1].tolist(), "costs": noisy[2].tolist()},
         }
 
-    identity = (settings.discount, settings.ppo, settings.looks, judge["states"], judge["starts"], judge["grid"])
+    judges = (judge["states"], judge["starts"], judge["grid"], settings.length)
+    identity = (settings.discount, settings.ppo, settings.looks, judges)
     return work.kept(f"duel-ppo-{_mode(work)}-seed{work.seed}", identity, make)
 
 
