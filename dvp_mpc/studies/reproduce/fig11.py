@@ -28,7 +28,7 @@ PUSHED = {"impulse": (0.8, 0.83, "N s"), "push": (0.5, 2.0, "N")}  # [s] from, t
 class Settings:
     """What is run of the plan."""
 
-    runs: int = 4  # of each seed, each with a start, goal and direction of its own
+    runs: int = 3  # of each seed, each with a start, goal and direction of its own
     cases: tuple[str, ...] = ("impulse", "push")
     levels: int = 2  # of each case, at most
     reference: str = "zero 200"

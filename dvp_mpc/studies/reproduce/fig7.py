@@ -53,7 +53,7 @@ def summarise(settings: DuelSettings, results: Sequence[Json]) -> Summary:
         numbers[f"{LABEL[name]}: correlation with the ground truth"] = spread([_shape(r, name) for r in results])
         last = [r["curves"][name][-1] for r in results]
         numbers[f"{LABEL[name]}: evaluations of the dynamics"] = spread([look["steps"] for look in last])
-        numbers[f"{LABEL[name]}: seconds"] = spread([look["seconds"] for look in last])
+        numbers[f"{LABEL[name]}: processor time in s"] = spread([look["seconds"] for look in last])
     numbers["PPO: cost of its policy above the optimum, share"] = spread([r["policy"] for r in results])
     numbers["PPO: the same as it explores"] = spread([r["exploring"] for r in results])
     nearer = all(errors(r, "paper")[-1] < errors(r, "ppo")[-1] for r in results)
@@ -84,7 +84,7 @@ def plot(settings: DuelSettings, results: Sequence[Json], path: Path) -> None:
                 panel.loglog(x, errors(result, name), "o-", ms=3, lw=1, color=METHOD[name], label=label)
         panel.set_ylabel("value error, share of mean V* [-]")
     axes[1, 0].set_xlabel("evaluations of the dynamics [-]\n(a derivative counts as 6)")
-    axes[1, 1].set_xlabel("time of one core [s]")
+    axes[1, 1].set_xlabel("processor time [s]")
     axes[1, 1].xaxis.set_minor_formatter("")  # within one decade Matplotlib would write over itself
     axes[1, 0].legend(frameon=False, fontsize=8)
     scatter = axes[1, 2]

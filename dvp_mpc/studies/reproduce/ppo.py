@@ -97,7 +97,7 @@ class _Watcher(BaseCallback):
     def __init__(self, agent: Agent, look: Look, at: np.ndarray):
         super().__init__()
         self._agent, self._look, self._at = agent, look, list(at[:-1])
-        self._began, self._idle = time.monotonic(), 0.0
+        self._began, self._idle = time.process_time(), 0.0
 
     def _on_step(self) -> bool:
         return True
@@ -112,6 +112,6 @@ class _Watcher(BaseCallback):
         self._call()
 
     def _call(self) -> None:
-        now = time.monotonic()
+        now = time.process_time()
         self._look(self._agent, self.num_timesteps, now - self._began - self._idle)
-        self._idle += time.monotonic() - now
+        self._idle += time.process_time() - now
