@@ -8,6 +8,7 @@ given its derivatives for nothing.
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import crocoddyl
 import numpy as np
@@ -34,7 +35,7 @@ UNICYCLE = SYSTEMS["unicycle"]
 class PpoSettings:
     """Settings of PPO; those that are not the library's own were found by `ppo_search.py`."""
 
-    steps: int = 400_000
+    steps: int = 250_000
     """Environment steps."""
     envs: int = 16
     """Environments side by side."""
@@ -54,7 +55,7 @@ class PpoSettings:
     """Logarithm of the first exploration noise, in units of the action."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Tanh layers of actor and critic, each its own: as large as the paper's value network."""
-    episode: int = 200
+    episode: int = 100
     """Steps after which an episode is cut."""
     control_scale: float = 2.0
     """Greatest control, in the control's units; no optimum from the start box asks for more than 1.8."""
@@ -208,28 +209,37 @@ def at(value: ValueFunction, goal: Goal, states: list[list[float]]) -> list[floa
 
 
 def ppo(settings: DuelSettings, work: Work) -> Json:
-    """PPO: its critic over its steps, its map, and the trajectories of its policy, as it is and as it explores."""
+    """PPO: its critic and costs over its steps, its map, and the trajectories of its policy, as it is and as it explores."""
     try:
-        from dvp_mpc.studies.reproduce.ppo import Agent, play, train
+        from dvp_mpc.studies.reproduce.ppo import learn, load, play, stages
     except ImportError as error:
         raise UsageError(f"PPO needs the extra 'reproduce' (pip install '.[reproduce]'): {error}") from error
     task, goal = problem(settings)
     judge = truth(settings, work)
     states, starts = np.array(judge["states"]), np.array(judge["starts"])
 
+    judges = (judge["states"], judge["starts"], judge["grid"], settings.length)
+    identity = (settings.discount, settings.ppo, settings.looks, judges)
+    name = f"duel-ppo-{_mode(work)}-seed{work.seed}"
+    ends = stages(settings.ppo, settings.looks)
+    files = [work.folder / f"{name}-stage{k}.zip" for k in range(len(ends))]
+
+    def stage(k: int) -> Json:
+        before = files[k - 1] if k else None
+        agent, steps, seconds = learn(task, goal, settings.ppo, work.seed, before, ends[k], files[k])
+        costs = play(agent, starts, settings.length, explore=False)[2]
+        return {"steps": steps, "seconds": seconds, "values": agent.value(states).tolist(), "costs": costs.tolist()}
+
+    curve = [work.kept(f"{name}-stage{k}", identity, partial(stage, k)) for k in range(len(ends))]
+    seconds = np.cumsum([look["seconds"] for look in curve])
+
     def make() -> Json:
-        curve: list[Json] = []
-
-        def look(agent: Agent, steps: int, seconds: float) -> None:
-            costs = play(agent, starts, settings.length, explore=False)[2]
-            values = agent.value(states).tolist()
-            curve.append({"steps": steps, "seconds": seconds, "values": values, "costs": costs.tolist()})
-
-        agent = train(task, goal, settings.ppo, work.seed, look, settings.looks)
+        agent = load(files[-1], task, goal, settings.ppo)
         xs, us, costs = play(agent, starts, settings.length, explore=False)
+        agent.model.set_random_seed(work.seed)
         noisy = play(agent, starts, settings.length, explore=True)
         return {
-            "curve": curve,
+            "curve": [look | {"seconds": float(so_far)} for look, so_far in zip(curve, seconds, strict=True)],
             "map": agent.value(np.array(judge["grid"])).tolist() if judge["grid"] else [],
             "costs": costs.tolist(),
             "xs": xs.tolist(),
@@ -237,9 +247,7 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
             "noisy": {"us": noisy[1].tolist(), "costs": noisy[2].tolist()},
         }
 
-    judges = (judge["states"], judge["starts"], judge["grid"], settings.length)
-    identity = (settings.discount, settings.ppo, settings.looks, judges)
-    return work.kept(f"duel-ppo-{_mode(work)}-seed{work.seed}", identity, make)
+    return work.kept(name, identity, make)
 
 
 def evaluations(task: Discounted, goal: Goal, effort: DvpSettings, problems: int) -> int:

@@ -1,22 +1,25 @@
 """PPO of stable-baselines3 on a discounted task; the only file that imports it.
 
-Its critic estimates -V / cost_scale of the policy that explores, its actor is a map from state to control. Both are looked at
-while it learns, with the clock stopped.
+Its critic estimates -V / cost_scale of the policy that explores, its actor is a map from state to control. It learns in stages,
+each of which is written to a file.
 """
 
 import time
-from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from dvp_mpc.files import whole_file
 from dvp_mpc.problem.discount import Discounted
 from dvp_mpc.problem.task import Goal
 from dvp_mpc.studies.reproduce.duel import PpoSettings
 from dvp_mpc.studies.reproduce.gym_env import TaskEnv
+
+PPO_SEED = 311  # first word of the seed
 
 
 class Agent(NamedTuple):
@@ -39,24 +42,51 @@ class Agent(NamedTuple):
         return self.env.control(self.model.predict(self.env.observe(x), deterministic=True)[0])
 
 
-Look = Callable[[Agent, int, float], None]  # agent, environment steps so far, seconds so far
+def stages(settings: PpoSettings, looks: int) -> list[int]:
+    """Environment steps at which learning pauses, to be judged and kept; evenly spaced on a logarithmic scale."""
+    return [round(steps) for steps in np.geomspace(settings.envs * settings.rollout, settings.steps, looks)]
 
 
-def train(task: Discounted, goal: Goal, settings: PpoSettings, seed: int, look: Look, looks: int = 12) -> Agent:
-    """Learn; `look` is called `looks` times on the way, the last time at the end. Deterministic for one seed."""
+def learn(
+    task: Discounted, goal: Goal, settings: PpoSettings, seed: int, before: Path | None, end: int, to: Path
+) -> tuple[Agent, int, float]:
+    """Go on from the file `before` (None: from nothing) to `end` environment steps, and write the file `to`.
 
-    def environment() -> TaskEnv:
-        scale = np.full(task.nu, settings.control_scale)
-        return TaskEnv(task, goal, scale, settings.cost_scale, settings.episode)
+    Returns the agent, its steps and the processor time [s]. Each stage has a seed of its own and begins with new episodes, so
+    that a run which was stopped between two stages ends as one that was not.
+    """
+    environments = DummyVecEnv([partial(_environment, task, goal, settings)] * settings.envs)
+    own = int(np.random.SeedSequence([PPO_SEED, seed, end]).generate_state(1)[0])
+    model = (
+        _fresh(environments, task.discount, settings, own)
+        if before is None
+        else PPO.load(before, environments, device="cpu")
+    )
+    model.set_random_seed(own)
+    # The library knows how far this stage is; the rate falls over all of them.
+    model.lr_schedule = lambda left: settings.rate * max(1 - (1 - left) * end / settings.steps, 0.0)
+    began = time.process_time()
+    model.learn(end - model.num_timesteps, reset_num_timesteps=False)
+    seconds = time.process_time() - began
+    with whole_file(to) as part, part.open("wb") as file:
+        model.save(file)
+    return Agent(model, _environment(task, goal, settings), goal), model.num_timesteps, seconds
 
-    model = PPO(
+
+def load(path: Path, task: Discounted, goal: Goal, settings: PpoSettings) -> Agent:
+    """The agent that `learn` wrote."""
+    return Agent(PPO.load(path, device="cpu"), _environment(task, goal, settings), goal)
+
+
+def _fresh(environments: DummyVecEnv, discount: float, settings: PpoSettings, seed: int) -> PPO:
+    return PPO(
         "MlpPolicy",
-        DummyVecEnv([environment] * settings.envs),
-        learning_rate=lambda left: settings.rate * left,
+        environments,
+        learning_rate=settings.rate,
         n_steps=settings.rollout,
         batch_size=settings.batch,
         n_epochs=settings.epochs,
-        gamma=task.discount,
+        gamma=discount,
         gae_lambda=settings.trace,
         clip_range=settings.clip,
         policy_kwargs={
@@ -66,11 +96,11 @@ def train(task: Discounted, goal: Goal, settings: PpoSettings, seed: int, look: 
         seed=seed,
         device="cpu",
     )
-    agent = Agent(model, environment(), goal)
-    watcher = _Watcher(agent, look, np.geomspace(settings.envs * settings.rollout, settings.steps, looks))
-    model.learn(settings.steps, callback=watcher)
-    watcher.last()
-    return agent
+
+
+def _environment(task: Discounted, goal: Goal, settings: PpoSettings) -> TaskEnv:
+    scale = np.full(task.nu, settings.control_scale)
+    return TaskEnv(task, goal, scale, settings.cost_scale, settings.episode)
 
 
 def play(agent: Agent, starts: np.ndarray, steps: int, explore: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,29 +119,3 @@ def play(agent: Agent, starts: np.ndarray, steps: int, explore: bool) -> tuple[n
             following.append(np.array(data.xnext))
         xs.append(np.array(following))
     return np.stack(xs, 1), np.stack(us, 1), costs
-
-
-class _Watcher(BaseCallback):
-    """Calls `look` after the rollouts that pass the wanted step counts; its own time is not the learner's."""
-
-    def __init__(self, agent: Agent, look: Look, at: np.ndarray):
-        super().__init__()
-        self._agent, self._look, self._at = agent, look, list(at[:-1])
-        self._began, self._idle = time.process_time(), 0.0
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:  # here the update of the rollout before has been made
-        if self._at and self.num_timesteps >= self._at[0]:
-            self._at = [steps for steps in self._at if steps > self.num_timesteps]
-            self._call()
-
-    def last(self) -> None:
-        """After the last update."""
-        self._call()
-
-    def _call(self) -> None:
-        now = time.process_time()
-        self._look(self._agent, self.num_timesteps, now - self._began - self._idle)
-        self._idle += time.process_time() - now
