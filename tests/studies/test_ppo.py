@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvp_mpc.studies.reproduce.duel import DuelSettings, PpoSettings, problem
+from dvp_mpc.studies.reproduce.duel import problem
+from dvp_mpc.studies.reproduce.duel_settings import DuelSettings, PpoSettings
 
 pytest.importorskip("stable_baselines3")
 from dvp_mpc.studies.reproduce.ppo import Agent, learn, load, play

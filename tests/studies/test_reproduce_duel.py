@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dvp_mpc.studies.reproduce import fig7, fig8
-from dvp_mpc.studies.reproduce.duel import QUICK, STARTS, STATES, _Counted, optimum, problem
+from dvp_mpc.studies.reproduce.duel import STARTS, STATES, _Counted, optimum, problem
+from dvp_mpc.studies.reproduce.duel_settings import QUICK
 from dvp_mpc.studies.reproduce.figure import Json, Verdict, Work
 
 TRUTH = [10.0, 20.0, 30.0]

@@ -6,8 +6,11 @@ A derivative counts as nx + nu + 1 evaluations, which is what it would cost who 
 given its derivatives for nothing.
 """
 
+import fcntl
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 import crocoddyl
@@ -17,101 +20,17 @@ from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.errors import RunFailed, UsageError
 from dvp_mpc.learning.run_folder import Row
 from dvp_mpc.learning.settings import DvpSettings
-from dvp_mpc.presets import SYSTEMS
 from dvp_mpc.problem.discount import Discounted, DiscountedNode
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve, trajectory
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.studies.evaluation import run_loop
+from dvp_mpc.studies.reproduce.duel_settings import UNICYCLE, DuelSettings
 from dvp_mpc.studies.reproduce.figure import Json, Work
 from dvp_mpc.value import ValueFunction
 
 STATES, STARTS = 307, 308  # first words of the seeds of what judges; training has others
 DVP_KINDS = ("paper", "ours")
-UNICYCLE = SYSTEMS["unicycle"]
-
-
-@dataclass(frozen=True)
-class PpoSettings:
-    """Settings of PPO; those that are not the library's own were found by `ppo_search.py`."""
-
-    steps: int = 250_000
-    """Environment steps."""
-    envs: int = 16
-    """Environments side by side."""
-    rollout: int = 128
-    """Steps of each between two updates."""
-    batch: int = 256
-    """States per gradient step."""
-    epochs: int = 10
-    """Passes over each rollout."""
-    rate: float = 1e-3
-    """Adam's learning rate, falling linearly to zero."""
-    trace: float = 0.98
-    """lambda of generalised advantage estimation."""
-    clip: float = 0.2
-    """Clipping of the probability ratio."""
-    log_std: float = -1.5
-    """Logarithm of the first exploration noise, in units of the action."""
-    hidden: tuple[int, ...] = (64, 64, 64)
-    """Tanh layers of actor and critic, each its own: as large as the paper's value network."""
-    episode: int = 100
-    """Steps after which an episode is cut."""
-    control_scale: float = 2.0
-    """Greatest control, in the control's units; no optimum from the start box asks for more than 1.8."""
-    cost_scale: float = 30.0
-    """Cost that makes a return of -1; about the mean of V."""
-
-
-def _effort(settings: DvpSettings) -> DvpSettings:
-    """A system's own settings, with less data than where there is no rival to wait for."""
-    return replace(settings, iterations=4, validation=10, sampling=replace(settings.sampling, problems=100))
-
-
-PAPER, OURS = _effort(UNICYCLE.paper), _effort(UNICYCLE.ours)
-
-
-@dataclass(frozen=True)
-class DuelSettings:
-    """The problem, the efforts and what judges them."""
-
-    discount: float = 0.99
-    """stable-baselines3's own."""
-    paper: DvpSettings = PAPER
-    ours: DvpSettings = OURS
-    ppo: PpoSettings = field(default_factory=PpoSettings)
-    looks: int = 10
-    """How often PPO is judged on its way."""
-    states: int = 60
-    """Unseen states of each seed at which values are compared."""
-    starts: int = 12
-    """Unseen starts of each seed from which trajectories are compared."""
-    nodes: int = 10
-    """Horizon of DVP's controller."""
-    length: int = 400
-    """Steps of a trajectory and nodes of an optimum; what comes after weighs less than 0.99^400 = 2 %, at the goal."""
-    map_points: int = 11
-    """Points of the value map along x and along y, for the first seed."""
-    counted: int = 10
-    """Problems whose evaluations of the dynamics are counted."""
-
-
-def _hasty(settings: DvpSettings) -> DvpSettings:
-    sampling, fit = replace(settings.sampling, problems=15), replace(settings.fit, steps=150)
-    return replace(settings, iterations=2, sampling=sampling, fit=fit, validation=2)
-
-
-QUICK = DuelSettings(
-    paper=_hasty(UNICYCLE.paper),
-    ours=_hasty(UNICYCLE.ours),
-    ppo=PpoSettings(steps=8_192),
-    looks=3,
-    states=8,
-    starts=2,
-    length=150,
-    map_points=3,
-    counted=1,
-)
 
 
 def problem(settings: DuelSettings) -> tuple[Discounted, Goal]:
@@ -156,7 +75,8 @@ def truth(settings: DuelSettings, work: Work) -> Json:
         }
 
     identity = (settings.states, settings.starts, settings.length, settings.map_points, task.digest)
-    return work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
+    with _alone(work):
+        return work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
 
 
 def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
@@ -199,7 +119,8 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
         settings.nodes,
         settings.length,
     )
-    return work.kept(f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", identity, make)
+    with _alone(work):
+        return work.kept(f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", identity, make)
 
 
 def at(value: ValueFunction, goal: Goal, states: list[list[float]]) -> list[float]:
@@ -230,10 +151,9 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
         costs = play(agent, starts, settings.length, explore=False)[2]
         return {"steps": steps, "seconds": seconds, "values": agent.value(states).tolist(), "costs": costs.tolist()}
 
-    curve = [work.kept(f"{name}-stage{k}", identity, partial(stage, k)) for k in range(len(ends))]
-    seconds = np.cumsum([look["seconds"] for look in curve])
-
     def make() -> Json:
+        curve = [work.kept(f"{name}-stage{k}", identity, partial(stage, k)) for k in range(len(ends))]
+        seconds = np.cumsum([look["seconds"] for look in curve])
         agent = load(files[-1], task, goal, settings.ppo)
         xs, us, costs = play(agent, starts, settings.length, explore=False)
         agent.model.set_random_seed(work.seed)
@@ -247,7 +167,8 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
             "noisy": {"us": noisy[1].tolist(), "costs": noisy[2].tolist()},
         }
 
-    return work.kept(name, identity, make)
+    with _alone(work):
+        return work.kept(name, identity, make)
 
 
 def evaluations(task: Discounted, goal: Goal, effort: DvpSettings, problems: int) -> int:
@@ -290,6 +211,14 @@ class _Silent:
     def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
     def row(self, row: Row) -> None: ...
     def died(self, workers: int) -> None: ...
+
+
+@contextmanager
+def _alone(work: Work) -> Iterator[None]:
+    """One process at a time for each seed: figures 7 and 8 ask for the same parts, and the second is to find them made."""
+    with (work.folder / f"duel-seed{work.seed}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _mode(work: Work) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from dvp_mpc.studies.reproduce.duel import DVP_KINDS, QUICK, DuelSettings, dvp, ppo, truth
+from dvp_mpc.studies.reproduce.duel import DVP_KINDS, dvp, ppo, truth
+from dvp_mpc.studies.reproduce.duel_settings import QUICK, DuelSettings
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.palette import LABEL, METHOD, save, sheet
 

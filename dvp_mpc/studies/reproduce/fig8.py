@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dvp_mpc.studies.reproduce.duel import DVP_KINDS, QUICK, DuelSettings, dvp, ppo, problem, truth
+from dvp_mpc.studies.reproduce.duel import DVP_KINDS, dvp, ppo, problem, truth
+from dvp_mpc.studies.reproduce.duel_settings import QUICK, DuelSettings
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.palette import LABEL, METHOD, save, sheet
 

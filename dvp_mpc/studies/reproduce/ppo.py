@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from dvp_mpc.files import whole_file
 from dvp_mpc.problem.discount import Discounted
 from dvp_mpc.problem.task import Goal
-from dvp_mpc.studies.reproduce.duel import PpoSettings
+from dvp_mpc.studies.reproduce.duel_settings import PpoSettings
 from dvp_mpc.studies.reproduce.gym_env import TaskEnv
 
 PPO_SEED = 311  # first word of the seed

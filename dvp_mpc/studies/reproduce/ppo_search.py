@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from dvp_mpc.studies.reproduce.duel import DuelSettings, PpoSettings, optimum, problem
+from dvp_mpc.studies.reproduce.duel import optimum, problem
+from dvp_mpc.studies.reproduce.duel_settings import DuelSettings, PpoSettings
 from dvp_mpc.studies.reproduce.ppo import learn, play
 
 SEED = 1001
