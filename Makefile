@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: env demo test lint studies figures clean
+.PHONY: env demo test lint studies figures reproduce clean
 
 env: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ studies: env
 figures: env
 	$(BIN)/dvp-mpc evaluate --nodes 1 2 5 10 20 --starts 100 --seed 2026
 	$(BIN)/python sim/twenty_seeds.py --nodes 10 2 1
+
+# The paper's figures and docs/reproduction.md: an hour or two on two cores; goes on where it was stopped.
+reproduce: env
+	$(BIN)/dvp-mpc reproduce all --jobs 2
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.markup import escape
 
 from dvp_mpc.cli.interrupt import Interrupt
 from dvp_mpc.cli.output import Output
@@ -66,11 +67,11 @@ class Reproduce:
         output.report({"figures": [outcome.report() for outcome in outcomes], "meta": meta, "page": str(page)})
         for outcome in outcomes:
             figure, summary = outcome.figure, outcome.summary
-            rows = [(name, show(value)) for name, value in summary.numbers.items()]
+            rows = [(escape(name), escape(show(value))) for name, value in summary.numbers.items()]
             title = f"Figure {figure.number}: {figure.title}: {summary.verdict.value.upper()} ({outcome.seeds} seeds)"
             output.table(title, ("number", "mean ± std [min, max]"), rows)
             for remark in summary.remarks:
-                output.say(remark)
+                output.say(escape(remark))
         for file in (*(outcome.plot for outcome in outcomes), page):
             output.say(f"wrote {file}")
         return 0

@@ -95,6 +95,12 @@ def _solve(task: Task, settings: TruthSettings) -> Json:
     return {"columns": {**columns, "V": limit.tolist()}, "error": error.tolist(), "missed": missed / len(V)}
 
 
+def best_of(task: Task, x0: np.ndarray, T: int, guesses: int) -> Trajectory:
+    """The best optimum over T nodes that the cold start and further guesses lead to."""
+    rng = np.random.default_rng([HELD_OUT, T])
+    return min((_best_effort(task, x0, T, k, rng) for k in range(guesses)), key=lambda found: found.cost)
+
+
 def _best_effort(task: Task, x0: np.ndarray, T: int, k: int, rng: np.random.Generator) -> Trajectory:
     """The optimum that guess k leads to: 0 the cold start of training, the others pushes that fade; cost inf if none."""
     goal = task.sample_goal(rng)
@@ -109,3 +115,12 @@ def _best_effort(task: Task, x0: np.ndarray, T: int, k: int, rng: np.random.Gene
     status = solve(solver, *guess, iterations=500)
     found = trajectory(solver, status)
     return found if status is Status.CONVERGED else replace(found, cost=float("inf"))
+
+
+def median_gap(task: Task, states: Labels, T: int, most: int = 30) -> float:
+    """Median of (V - V_T) / V over the first `most` states: what perfect training on a horizon of T nodes would leave."""
+    gaps = []
+    for i in range(min(most, len(states))):
+        V = float(states.V[i])
+        gaps.append((V - best_of(task, states.x[i].astype(float), T, 2).cost) / V)
+    return float(np.median(gaps))
