@@ -91,6 +91,14 @@ def test_the_optimum_is_no_dearer_than_standing_still() -> None:
     assert np.abs(xs[-1, [0, 2]]).max() < 1e-3
 
 
+def test_the_optimum_leaves_the_saddle_beside_the_goal() -> None:
+    """Standing still is stationary there, and costs 200."""
+    task, goal = problem(QUICK)
+    beside, next_to_it = (optimum(task, goal, np.array(x0), 200)[0] for x0 in ([0.0, 2.0, 0.0], [0.01, 2.0, 0.01]))
+    assert beside == pytest.approx(next_to_it, rel=0.01)
+    assert beside < 80
+
+
 def test_what_judges_was_never_trained_on() -> None:
     dvp = pytest.importorskip("dvp_mpc.learning.dvp")
     assert not {STATES, STARTS} & {dvp.TRAINING, dvp.VALIDATION, dvp.FITTING}

@@ -1,7 +1,7 @@
 """Settings of the contest between DVP and PPO; loads neither torch nor stable-baselines3.
 
-Both may use about the same processor time. DVP has the settings of its system, with less data than where no rival waits; PPO's
-were chosen by ppo_search.py.
+DVP has the settings of its system, with less data than where no rival waits. PPO's were chosen by ppo_search.py; it is given at
+least as much processor time, and the figure says what each used.
 """
 
 from dataclasses import dataclass, field, replace
