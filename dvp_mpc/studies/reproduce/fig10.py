@@ -133,7 +133,7 @@ def _finite(value: float) -> Json:
 
 def plot(settings: Settings, results: Sequence[Json], path: Path) -> None:
     """Distance to the goal over time with the longest and the shortest horizon, and the spread of the cost."""
-    drawing, axes = sheet(1, 3, (13.0, 4.0))
+    drawing, axes = sheet(1, 3, (14.5, 4.0))
     for panel, nodes in zip(axes[0], (settings.nodes[0], settings.nodes[-1]), strict=False):
         for name in reversed(METHODS):
             rows = [r for one in results for r in one["rows"] if (r["nodes"], r["terminal"]) == (nodes, name)]
@@ -159,7 +159,7 @@ def plot(settings: Settings, results: Sequence[Json], path: Path) -> None:
     loss.set(
         xlabel="cost above the optimum [%]", ylabel="starts [%]", title="share of the starts with at most this loss"
     )
-    loss.legend(frameon=False, fontsize=6)
+    loss.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
     save(drawing, path)
 
 
