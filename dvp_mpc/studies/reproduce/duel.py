@@ -68,8 +68,6 @@ def truth(settings: DuelSettings, work: Work) -> Json:
         states = sample_starts(task, np.random.default_rng([STATES, work.seed]), settings.states)
         starts = sample_starts(task, np.random.default_rng([STARTS, work.seed]), settings.starts)
         best = [optimum(task, goal, x0, settings.length) for x0 in starts]
-        lines = [np.linspace(low, high, settings.map_points) for low, high in zip(*task.start_box, strict=True)]
-        grid = [[x, y, 0.0] for y in lines[1] for x in lines[0]] if work.seed == 0 else []
         return {
             "states": states.tolist(),
             "values": [optimum(task, goal, x0, settings.length)[0] for x0 in states],
@@ -77,13 +75,19 @@ def truth(settings: DuelSettings, work: Work) -> Json:
             "costs": [cost for cost, _, _ in best],
             "xs": [xs.tolist() for _, xs, _ in best],
             "us": [us.tolist() for _, _, us in best],
-            "grid": grid,
-            "map": [optimum(task, goal, np.array(x0), settings.length)[0] for x0 in grid],
         }
+
+    lines = [np.linspace(low, high, settings.map_points) for low, high in zip(*task.start_box, strict=True)]
+    grid = [[float(x), float(y), 0.0] for y in lines[1] for x in lines[0]] if work.seed == 0 else []
+
+    def make_map() -> Json:
+        return [optimum(task, goal, np.array(x0), settings.length)[0] for x0 in grid]
 
     identity = (settings.states, settings.starts, settings.length, settings.map_points, task.digest)
     with _alone(work):
-        return work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
+        V = work.kept(f"duel-map-{_mode(work)}", (grid, settings.length, task.digest), make_map) if grid else []
+        judged = work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
+    return {**judged, "grid": grid, "map": V}
 
 
 def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
