@@ -55,7 +55,8 @@ def test_figure_8_is_judged_by_its_bars() -> None:
     assert fig8.summarise(QUICK, [eight(0.1, 0.5)] * 2).verdict is Verdict.HOLDS
     missed = fig8.summarise(QUICK, [eight(0.5, 0.1)] * 2)
     assert missed.verdict is Verdict.NOT
-    assert len(missed.remarks) == 3
+    assert len(missed.remarks) == 4  # three bars, and that PPO is smoother than the optimum
+    assert "slack" in missed.remarks[-1]
     mixed = deepcopy(eight(0.1, 0.5))
     mixed["rows"]["ppo"]["variation"] = [0.01] * 3
     assert fig8.summarise(QUICK, [mixed]).verdict is Verdict.PARTLY

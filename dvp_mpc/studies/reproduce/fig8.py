@@ -93,9 +93,9 @@ def summarise(settings: DuelSettings, results: Sequence[Json]) -> Summary:
         restless = float(np.mean([np.median(result["exploring"]["variation"]) for result in results]))
         ours, theirs = (float(np.mean(_medians(results, name, "loss"))) for name in ("ours", "ppo"))
         remarks += (
-            f"PPO's policy without exploration is smoother than the optimum itself ({slack:.2f} of its variation): it is slack, and "
-            f"costs {100 * theirs:.1f} % too much, DVP with our settings {100 * ours:.2f} %. As it explores, its controls vary "
-            f"{restless:.1f} times as much as the optimum's.",
+            f"PPO's policy without exploration is smoother than the optimum itself ({slack:.2f} of its variation): it is slack, "
+            f"and costs {100 * theirs:.1f} % too much, DVP with our settings {100 * ours:.2f} %. As it explores, its controls "
+            f"vary {restless:.1f} times as much as the optimum's.",
         )
     return Summary(judge(bars), numbers, remarks)
 
@@ -126,6 +126,7 @@ def plot(settings: DuelSettings, results: Sequence[Json], path: Path) -> None:
         x = np.concatenate([result["rows"][name]["variation"] for result in results])
         y = np.concatenate([result["rows"][name]["loss"] for result in results])
         loss.loglog(x, np.maximum(1e2 * y, 1e-3), ".", ms=4, color=METHOD[name], label=LABEL[name])
+    loss.xaxis.set_minor_formatter("")  # within one decade Matplotlib would write over itself
     loss.axvline(1.0, color=METHOD["truth"], lw=0.8, ls=":")
     loss.set(
         xlabel="variation of the controls / optimum's [-]", ylabel="cost above the optimum [%]", title="all starts"
