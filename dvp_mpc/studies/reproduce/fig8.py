@@ -93,7 +93,7 @@ def summarise(settings: DuelSettings, results: Sequence[Json]) -> Summary:
         restless = float(np.mean([np.median(result["exploring"]["variation"]) for result in results]))
         ours, theirs = (float(np.mean(_medians(results, name, "loss"))) for name in ("ours", "ppo"))
         remarks += (
-            f"PPO's policy without exploration is smoother than the optimum itself ({slack:.2f} of its variation): it is slack, "
+            f"PPO's policy without exploration is smoother than the optimum ({slack:.2f} of its variation): it is slack, "
             f"and costs {100 * theirs:.1f} % too much, DVP with our settings {100 * ours:.2f} %. As it explores, its controls "
             f"vary {restless:.1f} times as much as the optimum's.",
         )
