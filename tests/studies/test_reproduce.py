@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dvp_mpc.cli import main
-from dvp_mpc.errors import BadSetting, UnknownChoice
+from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice
 from dvp_mpc.problem.classic import Pendulum
 from dvp_mpc.problem.systems import Unicycle
 from dvp_mpc.studies.reproduce import fig1, fig4, truth
@@ -91,6 +91,8 @@ def test_parts_are_kept_by_name_and_identity(tmp_path: Path) -> None:
     assert len(calls) == 1
     work.kept("part", "b", make)
     assert len(calls) == 2
+    with pytest.raises(RunFailed, match="not finite"):
+        work.kept("endless", "a", lambda: float("inf"))
 
 
 @pytest.mark.parametrize(

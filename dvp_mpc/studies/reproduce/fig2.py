@@ -24,6 +24,8 @@ from dvp_mpc.value import ValueFunction
 
 SHORT, BAR = 20, 0.05
 """Horizon at which a closed loop with the value must cost no more than this above the reference."""
+LATE = 150
+"""Steps after which the paper takes the motion for finished."""
 ENDS = ("zero", *METHODS)
 
 
@@ -59,7 +61,14 @@ def compute(settings: Settings, work: Work) -> Json:
     first = work.seed * settings.starts
     starts = held_out.labels.x[np.arange(first, first + settings.starts) % len(held_out.labels)].astype(float)
     reference = [truth.best_of(task, x0, settings.reference, 4) for x0 in starts]
-    result: Json = {"reference": [path.cost for path in reference], "plan": {}, "distance": {}, "loop": {}, "drawn": {}}
+    result: Json = {
+        "reference": [path.cost for path in reference],
+        "plan": {},
+        "distance": {},
+        "loop": {},
+        "late": {},
+        "drawn": {},
+    }
     for end, terminal in ends.items():
         plans = {T: [_plan(task, x0, T, terminal) for x0 in starts] for T in settings.plans}
         result["plan"][end] = {
@@ -72,13 +81,14 @@ def compute(settings: Settings, work: Work) -> Json:
         }
         # Three starts are enough to look at.
         result["drawn"][end] = {str(T): [found.xs.round(4).tolist() for found in many[:3]] for T, many in plans.items()}
-        result["loop"][end] = {
-            str(T): [
-                _close_loop(task, x0, T, settings.reference, terminal) / path.cost - 1
-                for x0, path in zip(starts, reference, strict=True)
+        result["loop"][end], result["late"][end] = {}, {}
+        for T in settings.loops:
+            costs = [_close_loop(task, x0, T, settings.reference, terminal) for x0 in starts]
+            pairs = list(zip(costs, reference, strict=True))
+            result["loop"][end][str(T)] = [cost.sum() / path.cost - 1 for cost, path in pairs]
+            result["late"][end][str(T)] = [
+                (cost[LATE:].sum() - _costs(task, path.xs, path.us)[LATE:].sum()) / path.cost for cost, path in pairs
             ]
-            for T in settings.loops
-        }
     result["drawn"]["truth"] = [path.xs.round(4).tolist() for path in reference[:3]]
     return result
 
@@ -95,18 +105,31 @@ def _distance(xs: np.ndarray, reference: np.ndarray) -> float:
     return float(np.linalg.norm(xs[:, :2] - reference[: len(xs), :2], axis=1).mean())
 
 
-def _close_loop(task: Task, x: np.ndarray, T: int, steps: int, terminal: ValueFunction | None) -> float:
-    """Cost of `steps` steps of MPC over T nodes on its own model."""
+def _close_loop(task: Task, x: np.ndarray, T: int, steps: int, terminal: ValueFunction | None) -> np.ndarray:
+    """Costs (steps,) of MPC over T nodes on its own model."""
     goal = task.sample_goal(np.random.default_rng(0))
     mpc = MPC(task, goal, terminal, MpcSettings(T, iterations=3, again_above=1e-6, first_iterations=200))
     plant = task.running_model(goal)
-    data, cost, plan, age = plant.createData(), 0.0, None, 0
+    data, plan, age = plant.createData(), None, 0
+    xs, us = [x], []
     for _ in range(steps):
         found = mpc.plan(x, task.dt)
         plan, age = (found, 0) if found.status.usable or plan is None else (plan, age + 1)
-        plant.calc(data, x, plan.torque(age * task.dt, x))
-        cost, x = cost + data.cost, np.array(data.xnext)
-    return float(cost)
+        us.append(plan.torque(age * task.dt, x))
+        plant.calc(data, x, us[-1])
+        x = np.array(data.xnext)
+        xs.append(x)
+    return _costs(task, np.array(xs), np.array(us))
+
+
+def _costs(task: Task, xs: np.ndarray, us: np.ndarray) -> np.ndarray:
+    """Running costs along a motion: (steps,)."""
+    plant = task.running_model(task.sample_goal(np.random.default_rng(0)))
+    data, costs = plant.createData(), []
+    for x, u in zip(xs, us, strict=False):  # one state more than controls
+        plant.calc(data, x, u)
+        costs.append(data.cost)
+    return np.array(costs)
 
 
 def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
@@ -132,11 +155,14 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
     )
     for end in METHODS:
         short = loss[end][SHORT]
+        late = spread([100 * float(np.mean(r["late"][end][str(SHORT)])) for r in results])
+        numbers[f"{end}, T = {SHORT}: of this, paid after step {LATE} [%]"] = late
         kept.append(short["max"] <= 100 * BAR)
         if not kept[-1]:
             remarks.append(
                 f"Missed: {LABEL[end]}, T = {SHORT}: closed loop {short['mean']:.2f} % above the reference, worst seed "
-                f"{short['max']:.2f} % (bar {100 * BAR:g} %)."
+                f"{short['max']:.2f} % (bar {100 * BAR:g} %). {late['mean']:.2f} % are paid after step {LATE}, when the "
+                "reference has parked: the error of the value near the goal holds the unicycle beside it."
             )
     for T in settings.plans:
         apart = {end: spread([float(np.median(r["distance"][end][str(T)])) for r in results]) for end in ENDS}
@@ -193,7 +219,7 @@ FIGURE = Figure(
     bars=f"Closed loop at T = {SHORT} with the value: cost over 1000 steps at most {100 * BAR:g} % above that of the "
     "reference, mean over held-out starts, every seed. Plans with the value are nearer to the reference than those without, at "
     "every T.",
-    full=Settings(truth.FULL["unicycle"], 1000, (20, 30, 40, 60, 100), (20, 40, 100), 10, 1.0),
+    full=Settings(truth.FULL["unicycle"], 1000, (20, 30, 40, 60, 100), (20, 40), 10, 1.0),
     quick=Settings(truth.QUICK["unicycle"], 200, (20, 40), (20,), 3, 0.1),
     compute=compute,
     summarise=summarise,

@@ -15,7 +15,7 @@ from dvp_mpc.studies.reproduce.runs import METHODS, curves, learn, settings_of
 
 SHORT, LONG = 40, 0.05
 """Horizon from which the paper sees proper convergence, and the error that we call so."""
-EARLY, LAST = 2, 6
+EARLY, LAST = 2, 10
 """Iteration at which a longer horizon must be ahead, and the last one that is looked at."""
 
 
@@ -46,7 +46,7 @@ def compute(settings: Settings, work: Work) -> Json:
             str(T): curves(learn(work, task, over(base, T), held_out.labels), held_out.labels)
             for T in settings.horizons
         }
-    iterations = SYSTEMS["unicycle"].paper.iterations
+    iterations = LAST + 1
     result["perfect"] = work.kept(
         f"unicycle-gaps-{settings.truth.states}",
         (task.digest, settings.truth, settings.horizons, iterations),
@@ -63,7 +63,7 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
     numbers: dict[str, Json] = {}
     kept, remarks = [], []
     for method in METHODS:
-        last = {T: spread([100 * r[method][str(T)]["error"][-1] for r in results]) for T in settings.horizons}
+        last = {T: spread([100 * r[method][str(T)]["error"][LAST] for r in results]) for T in settings.horizons}
         early = {T: spread([100 * r[method][str(T)]["error"][EARLY] for r in results]) for T in settings.horizons}
         for T in settings.horizons:
             numbers[f"{method}, T = {T}: median value error at iteration {EARLY} [%]"] = early[T]

@@ -4,8 +4,9 @@
 
 Centred (c = 0) it vanishes at the goal, as every value must. Solutions then end near the goal, where it is small, and the
 longer the horizon the less of it is left. Off centre they end near c, and exact value iteration would never recover: all
-V + constant solve Bellman's equation, and what it costs to go from the goal to c is such a constant. Only an approximation
-that knows V(goal) = 0 can forget it; so V_theta(goal) is looked at, too.
+V + constant solve Bellman's equation, and what it costs to go from the goal to c is such a constant. Networks do forget it:
+one without an anchor has its least value, well below that constant, somewhere near the goal, and the next solutions end
+there; one with an anchor has it at the goal. So that constant is looked at beside V_theta(goal) and the least V_theta.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ import numpy as np
 
 from dvp_mpc.learning.labels import Labels
 from dvp_mpc.presets import SYSTEMS
-from dvp_mpc.problem.task import Task
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve
+from dvp_mpc.problem.task import Task, sample_starts
 from dvp_mpc.studies.reproduce import truth
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.palette import LABEL, LEVELS, METHOD, band, save, sheet
@@ -88,14 +91,30 @@ def compute(settings: Settings, work: Work) -> Json:
         for level, off_centre in settings.cases:
             wrong = draw(task, level, off_centre, mean_value, work.seed)
             found = learn(work, task, short, held_out.labels, wrong)
-            result[method][name_of(level, off_centre)] = _curves(found, task, held_out.labels)
+            median = float(np.median(held_out.labels.V))
+            exact = [_exact(task, wrong, n * base.sampling.horizon, median) for n in (1, BACK + 1)]
+            result[method][name_of(level, off_centre)] = {**_curves(found, task, held_out.labels), "exact": exact}
     return result
 
 
 def _curves(found: "Run", task: Task, states: Labels) -> Json:
+    rng = np.random.default_rng(0)
+    goal, near = task.sample_goal(rng), sample_starts(task, rng, 5000)
+    bound, scale = [value.at(goal.frame) for value in found.values], float(np.median(states.V))
+    return {
+        **curves(found, states),
+        "at_goal": [b.cost(goal.x, goal.tool) / scale for b in bound],
+        "least_of_first": min(bound[0].cost(x, goal.tool) for x in near) / scale,
+    }
+
+
+def _exact(task: Task, wrong: Biased, nodes: int, scale: float) -> float:
+    """What exact value iteration over so many nodes has at the goal, in units of `scale`."""
     goal = task.sample_goal(np.random.default_rng(0))
-    at_goal = [value.at(goal.frame).cost(goal.x, goal.tool) for value in found.values]
-    return {**curves(found, states), "at_goal": [V / float(np.median(states.V)) for V in at_goal]}
+    problem = build_problem(task, goal, goal.x, nodes, wrong)
+    solver = make_solver(problem)
+    solve(solver, *quasi_static_guess(problem, goal.u), iterations=500)
+    return float(solver.cost) / scale
 
 
 def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
@@ -115,6 +134,12 @@ def summarise(settings: Settings, results: Sequence[Json]) -> Summary:
             numbers[f"{method}, {name}: above the unbiased run at iteration {BACK} [%]"] = excess
             left = spread([100 * r[method][name]["at_goal"][BACK] for r in results])
             numbers[f"{method}, {name}: V at the goal over median V at iteration {BACK} [%]"] = left
+            if case[1]:
+                for k, n in enumerate((0, BACK)):
+                    exact = spread([100 * r[method][name]["exact"][k] for r in results])
+                    numbers[f"exact value iteration, {name}: the same at iteration {n} [%]"] = exact
+                least = spread([100 * r[method][name]["least_of_first"] for r in results])
+                numbers[f"{method}, {name}: least of V_0 in the start box over median V [%]"] = least
             kept.append(excess["max"] <= 100 * WITHIN)
             if not kept[-1]:
                 why = (
@@ -153,7 +178,8 @@ FIGURE = Figure(
     claim="When the terminal cost of the first iteration is wrong, at any of several levels of noise, DVP finds the ground "
     "truth within a few iterations all the same.",
     bars=f"At iteration {BACK} the median of |V_θ - V| / V is at most {100 * WITHIN:g} % above that of the unbiased run of the "
-    "same seed, every seed and every level. The wrong cost is a random quadratic, as large as the stated multiple of V.",
+    "same seed, every seed and every level. The wrong cost is a random quadratic, as large as the stated multiple of V. The "
+    "paper says no more of its noise; the case off centre, least at a random state instead of the goal, is ours.",
     full=Settings(truth.FULL["unicycle"], ((2.0, 0.0), (8.0, 0.0), (8.0, 1.0)), 1.0),
     quick=Settings(truth.QUICK["unicycle"], ((2.0, 0.0),), 0.1),
     compute=compute,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dvp_mpc.errors import RunFailed
 from dvp_mpc.files import DAMAGED, whole_file
 
 Json = Any  # dict, list, str, float, int, bool, None
@@ -98,9 +99,13 @@ def kept(path: Path, identity: object, make: Callable[[], Json]) -> dict[str, Js
     began = time.monotonic()
     result = make()
     found = {"identity": digest, "seconds": round(time.monotonic() - began, 2), "result": result}
+    try:
+        text = json.dumps(found, allow_nan=False)
+    except ValueError as error:
+        raise RunFailed(f"{path}: a result is not finite; give None for what has no number") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
-        part.write_text(json.dumps(found, allow_nan=False))
+        part.write_text(text)
     again: dict[str, Json] = json.loads(path.read_text())  # as a later run will see it: tuples are lists
     return again
 

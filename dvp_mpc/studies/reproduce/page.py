@@ -8,17 +8,18 @@ from dvp_mpc.files import whole_file
 from dvp_mpc.studies.reproduce.figure import Json
 from dvp_mpc.studies.reproduce.study import Outcome
 
+ABOUT = """\
+Parag, Kleff, Saci, Mansard, Stasse, ICRA 2022, [hal-03356261](https://hal.science/hal-03356261v2). This page is generated;
+every number comes from the command beside it. A number is the mean over seeds, ± its standard deviation, [smallest, largest].
+Times are those of one process; what a run that was stopped had done before is not in them."""
+
 
 def write_page(outcomes: Sequence[Outcome], folder: Path, meta: dict[str, str]) -> Path:
     """reproduction.md in the folder and its plots in reproduction/; meta: facts such as command, date, machine."""
     plots = folder / "reproduction"
     plots.mkdir(parents=True, exist_ok=True)
     lines = ["# The paper's figures, reproduced", ""]
-    lines += ["Parag, Kleff, Saci, Mansard, Stasse, ICRA 2022, [hal-03356261](https://hal.science/hal-03356261v2). "]
-    lines += [
-        "This page is generated; every number comes from the command beside it. A number is the mean over seeds, "
-    ]
-    lines += ["± its standard deviation, [smallest, largest].", ""]
+    lines += [ABOUT, ""]
     lines += [f"{name}: {text}  " for name, text in meta.items()]
     lines += ["", "| Figure | Claim | Verdict | Seeds | Time, all seeds [s] |", "|---|---|---|---|---|"]
     for outcome in outcomes:
