@@ -3,6 +3,9 @@
 The backward pass of DDP gives V_x and the Gauss-Newton V_xx of the cost-to-go at every node (paper, sec. II-C), so one solve
 makes many labels. C tells which gradient errors matter: with Q_uu and F_u of the step that leads to the node, a gradient
 error e costs a one-step policy  1/2 ||C e||^2,  C = chol(Q_uu)^-1 F_u'  over the controls not at their bound.
+
+Of a discounted problem the solver knows gamma^k V at node k, and gamma^(k-1) Q_uu of the step that leads there; labels are
+freed of those weights, and  C = gamma chol(Q_uu)^-1 F_u',  since Q = l + gamma V.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,6 +14,7 @@ from typing import NamedTuple
 import crocoddyl
 import numpy as np
 
+from dvp_mpc.problem.discount import discount_of
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import GoalFrame
 
@@ -81,7 +85,7 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
 
     One more backward pass first: the one that the solver ended with belongs to the iterate before its last step.
     """
-    problem = solver.problem
+    problem, gamma = solver.problem, discount_of(task)
     problem.calc(solver.xs, solver.us)
     solver.computeDirection(True)
     running = [data.cost for data in problem.runningDatas]
@@ -99,9 +103,11 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
         if free.any():
             chol = np.linalg.cholesky(Quu[before][np.ix_(free, free)])
             Fu = np.reshape(datas[int(before)].Fu, (task.nx, task.nu))  # flat when there is one control
-            C[free] = np.linalg.solve(chol, Fu[:, free].T)
+            C[free] = gamma ** (1 + before / 2) * np.linalg.solve(chol, Fu[:, free].T)
         for name, value in (("t", t), ("Jt", Jt), ("C", C)):
             rows[name].append(value)
     columns = {name: np.array(values) for name, values in rows.items()}
-    columns |= {"x": xs[nodes], "V": cost_to_go[nodes], "Vx": Vx[nodes], "Vxx": Vxx[nodes]}
+    weight = gamma ** np.asarray(nodes, dtype=float)
+    columns |= {"x": xs[nodes], "V": cost_to_go[nodes] / weight}
+    columns |= {"Vx": Vx[nodes] / weight[:, None], "Vxx": Vxx[nodes] / weight[:, None, None]}
     return Solved(goal, columns)

@@ -2,6 +2,8 @@
 
     minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal)                                            (paper, eq. 3 and 6)
 
+or, for a discounted task,  sum_{k<N} gamma^k l(x_k, u_k; goal) + gamma^N V(x_N; goal).
+
 Training, evaluation and control all come through here, so the problem a value was trained on is the problem it serves.
 """
 
@@ -9,6 +11,7 @@ import crocoddyl
 import numpy as np
 
 from dvp_mpc.errors import BadSetting
+from dvp_mpc.problem.discount import DiscountedNode, discount_of
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.problem.terminal import ValueNode, zero_node
 from dvp_mpc.value import ValueFunction
@@ -20,9 +23,10 @@ def build_problem(
     """The problem from x0 (nx,) over `nodes` steps of task.dt, ended by `terminal` (None: zero terminal cost)."""
     if nodes < 1:
         raise BadSetting("nodes", nodes, "the horizon needs at least one node")
-    running = task.running_model(goal)
-    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal)
-    problem = crocoddyl.ShootingProblem(x0, [running] * nodes, last)
+    running, gamma = task.running_model(goal), discount_of(task)
+    horizon = [running] * nodes if gamma == 1 else [DiscountedNode(running, gamma**k) for k in range(nodes)]
+    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal, gamma**nodes)
+    problem = crocoddyl.ShootingProblem(x0, horizon, last)
     # One thread: Crocoddyl's default (all cores, deaf to OMP_NUM_THREADS) makes a solve 8 to 12 times slower as soon as
     # another process runs. Parallel work is done over processes instead.
     if problem.nthreads != 1:  # with a Python node it is 1 already, and setting it again prints a warning
@@ -32,6 +36,6 @@ def build_problem(
 
 def retarget(problem: crocoddyl.ShootingProblem, task: Task, goal: Goal) -> None:
     """Move a problem made by build_problem to another goal, in place."""
-    task.retarget(problem.runningModels[0], goal)  # one node serves the whole horizon
+    task.retarget(problem.runningModels[0], goal)  # what it moves serves the whole horizon
     if isinstance(problem.terminalModel, ValueNode):
         problem.terminalModel.retarget(goal)

@@ -24,6 +24,7 @@ from dvp_mpc.learning.accuracy import assess
 from dvp_mpc.learning.dataset import collect, ground_truth_sampling
 from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.settings import LABEL_NODES
+from dvp_mpc.problem.discount import discount_of
 from dvp_mpc.problem.optimum import TICKS, optimal_cost
 from dvp_mpc.problem.task import Goal, Task, sample_starts
 from dvp_mpc.value import RiccatiValue, ValueFunction
@@ -63,25 +64,48 @@ def make_case(task: Task, seed: int, i: int) -> Case:
 
 
 def close_loop(task: Task, case: Case, terminal: ValueFunction | None, settings: MpcSettings) -> Outcome:
-    """Run the MPC on its own model for TICKS steps."""
-    mpc = MPC(task, case.goal, terminal, settings)
-    plant = task.running_model(case.goal)
-    data, x, cost, rejected = plant.createData(), case.x0, 0.0, 0
+    """Run the MPC on its own model for TICKS steps and judge what it did."""
+    run = run_loop(task, case.goal, case.x0, terminal, settings, TICKS)
+    if run.diverged:
+        return Outcome(float("inf"), float("inf"), run.rejected)
+    tool = task.tool(run.xs[-1])
+    cost = run.cost + RiccatiValue().at(case.goal.frame).cost(run.xs[-1], tool)
+    return Outcome(cost / case.optimum - 1, float(np.linalg.norm(tool - case.goal.tool)), run.rejected)
+
+
+class Loop(NamedTuple):
+    """What a controller did on the model."""
+
+    xs: np.ndarray  # (n+1, nx)
+    us: np.ndarray  # (n, nu)
+    cost: float  # sum of l, of gamma^k l where the task is discounted
+    rejected: int  # plans that were not usable
+    diverged: bool
+
+
+def run_loop(
+    task: Task, goal: Goal, x0: np.ndarray, terminal: ValueFunction | None, settings: MpcSettings, ticks: int
+) -> Loop:
+    """Run the MPC on its own model from x0 (nx,) for `ticks` steps, or until it diverges."""
+    mpc = MPC(task, goal, terminal, settings)
+    plant, gamma = task.running_model(goal), discount_of(task)
+    data, cost, rejected = plant.createData(), 0.0, 0
+    xs, us = [np.array(x0)], []
     last, age = None, 0
-    for _ in range(TICKS):
-        plan = mpc.plan(x, task.dt)
+    for k in range(ticks):
+        plan = mpc.plan(xs[-1], task.dt)
         if plan.status.usable:
             last, age = plan, 0
         else:
             rejected, age = rejected + 1, age + 1
-        u = case.goal.u if last is None else last.torque(age * task.dt, x)
-        plant.calc(data, x, np.clip(u, plant.u_lb, plant.u_ub))
-        cost, x = cost + data.cost, np.array(data.xnext)
-        if not np.isfinite(x).all() or np.abs(x).max() > 100:
-            return Outcome(float("inf"), float("inf"), rejected)
-    tool = task.tool(x)
-    cost += RiccatiValue().at(case.goal.frame).cost(x, tool)
-    return Outcome(cost / case.optimum - 1, float(np.linalg.norm(tool - case.goal.tool)), rejected)
+        u = goal.u if last is None else last.torque(age * task.dt, xs[-1])
+        us.append(np.clip(u, plant.u_lb, plant.u_ub))
+        plant.calc(data, xs[-1], us[-1])
+        xs.append(np.array(data.xnext))
+        cost += gamma**k * data.cost
+        if not np.isfinite(xs[-1]).all() or np.abs(xs[-1]).max() > 100:
+            return Loop(np.array(xs), np.array(us), float("inf"), rejected, diverged=True)
+    return Loop(np.array(xs), np.array(us), cost, rejected, diverged=False)
 
 
 def closed_loops(

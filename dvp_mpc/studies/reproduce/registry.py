@@ -1,10 +1,10 @@
 """Every figure of the paper that is reproduced, by its number."""
 
 from dvp_mpc.errors import UnknownChoice
-from dvp_mpc.studies.reproduce import fig1, fig2, fig3, fig4, fig5, fig6
+from dvp_mpc.studies.reproduce import fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11
 from dvp_mpc.studies.reproduce.figure import Figure
 
-MODULES = (fig1, fig2, fig3, fig4, fig5, fig6)
+MODULES = (fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11)
 
 FIGURES: dict[str, Figure] = {str(module.FIGURE.number): module.FIGURE for module in MODULES}
 
