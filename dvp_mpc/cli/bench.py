@@ -87,14 +87,7 @@ class Bench:
     def _measure(self, output: Output) -> dict[str, Any]:
         task, value, _ = load_model(self.model, self.arm)
         terminals: dict[str, ValueFunction | None] = {"value": value, "riccati": RiccatiValue(), "zero": None}
-        with output.progress() as progress:
-            bars: dict[str, Any] = {}
-
-            def watch(what: str, done: int, total: int) -> None:
-                if what not in bars:
-                    bars[what] = progress.add_task(what, total=total, note="")
-                progress.update(bars[what], completed=done)
-
+        with output.watch() as watch:
             facts, start = machine(), cold_start(self.model, self.arm)
             loops = []
             for k, rate in enumerate(RATES_HZ):

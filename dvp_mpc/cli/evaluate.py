@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
-from rich.progress import TaskID
 
 from dvp_mpc.cli.output import Output
 from dvp_mpc.models import DEFAULT_MODEL, load_model
@@ -39,14 +38,7 @@ class Evaluate:
     def run(self, output: Output) -> int:
         """Evaluate and report."""
         task, value, _ = load_model(self.model, self.arm)
-        with output.progress() as progress:
-            bars: dict[str, TaskID] = {}
-
-            def watch(what: str, done: int, total: int) -> None:
-                if what not in bars:
-                    bars[what] = progress.add_task(what, total=total, note="")
-                progress.update(bars[what], completed=done)
-
+        with output.watch() as watch:
             report = evaluate(task, value, self.nodes, self.starts, self.seed, self.states, self.jobs, watch)
         output.report(report)
         losses, ticks = ("loss % median", "p95", "max", "diverged"), ("tick ms p50", "p99", "/ zero")

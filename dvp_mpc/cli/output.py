@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -67,6 +69,19 @@ class Output:
         for row in rows:
             table.add_row(*(str(cell) for cell in row))
         self._people.print(table)
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[str, int, int], None]]:
+        """watch(what, done, of) for work that names its parts: a bar for each, made when it is first heard of."""
+        with self.progress() as progress:
+            bars: dict[str, TaskID] = {}
+
+            def watch(what: str, done: int, total: int) -> None:
+                if what not in bars:
+                    bars[what] = progress.add_task(what, total=total, note="")
+                progress.update(bars[what], completed=done)
+
+            yield watch
 
     def progress(self) -> Progress:
         """A progress display with count, rate, elapsed and remaining time, on standard error."""

@@ -82,7 +82,7 @@ class MPC:
         self._problem.x0 = x
         solution = None
         if self._last is not None:
-            solution = self._refined(self.shifted(self._last, x, elapsed), self.settings.iterations)
+            solution = self._refined(shifted(self._last, x, elapsed / self.task.dt), self.settings.iterations)
         if solution is None or not solution.status.usable:
             guess = quasi_static_guess(self._problem, self.goal.u)
             solution = self._refined(guess, self.settings.first_iterations)
@@ -101,11 +101,12 @@ class MPC:
     def _solve(self, xs: list, us: list, iterations: int, feasible: bool = False) -> Trajectory:
         return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))
 
-    def shifted(self, last: Trajectory, x: np.ndarray, elapsed: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """A solution read `elapsed` seconds further on, from state x: xs (N+1 states), us (N controls)."""
-        whole, share = divmod(elapsed / self.task.dt, 1.0)
-        xs, us = (_advance(values, int(whole), share) for values in (last.xs, last.us))
-        return [x, *xs[1:]], list(us)
+
+def shifted(last: Trajectory, x: np.ndarray, elapsed_nodes: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A solution read `elapsed_nodes` further on, from state x: xs (N+1 states), us (N controls)."""
+    whole, share = divmod(elapsed_nodes, 1.0)
+    xs, us = (_advance(values, int(whole), share) for values in (last.xs, last.us))
+    return [x, *xs[1:]], list(us)
 
 
 def _advance(values: np.ndarray, whole: int, share: float) -> np.ndarray:

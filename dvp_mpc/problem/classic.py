@@ -14,12 +14,12 @@ import crocoddyl
 import numpy as np
 import pinocchio as pin
 
-from dvp_mpc.problem.systems import OriginTask
+from dvp_mpc.problem.systems import WeightedTask
 from dvp_mpc.problem.task import Goal
 
 
 @dataclass(frozen=True, eq=False)
-class Pendulum(OriginTask):
+class Pendulum(WeightedTask):
     """x = (angle from upright [rad], its rate [rad/s]), u = (torque [N m],); a rod of 1 kg and 1 m, g = 10 m/s^2.
 
     acceleration = 3 g / (2 l) sin(angle) + 3 / (m l^2) torque, integrated by semi-implicit Euler: Gymnasium's Pendulum-v1.
@@ -32,16 +32,6 @@ class Pendulum(OriginTask):
 
     nx, nu = 2, 1
 
-    @property
-    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Around the goal."""
-        half = np.array(self.half_widths)
-        return -half, half
-
-    def describe(self) -> dict[str, object]:
-        """Weights, time step and box."""
-        return {"task": "pendulum", "dt": self.dt, "w_x": self.w_x, "w_u": self.w_u, "box": self.half_widths}
-
     def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
         """Semi-implicit Euler over forward dynamics."""
         model = pin.Model()
@@ -52,7 +42,7 @@ class Pendulum(OriginTask):
 
 
 @dataclass(frozen=True, eq=False)
-class Cartpole(OriginTask):
+class Cartpole(WeightedTask):
     """x = (cart [m], angle from upright [rad], their rates), u = (force on the cart [N],).
 
     Cart of 1 kg, pole of 0.1 kg and 1 m, g = 9.8 m/s^2, no friction: Gymnasium's CartPole-v1, whose state is ordered (cart,
@@ -66,16 +56,6 @@ class Cartpole(OriginTask):
     half_widths: tuple[float, float, float, float] = (1.0, 0.5, 1.0, 1.0)  # of the start box
 
     nx, nu = 4, 1
-
-    @property
-    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Around the goal."""
-        half = np.array(self.half_widths)
-        return -half, half
-
-    def describe(self) -> dict[str, object]:
-        """Weights, time step and box."""
-        return {"task": "cartpole", "dt": self.dt, "w_x": self.w_x, "w_u": self.w_u, "box": self.half_widths}
 
     def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
         """Semi-implicit Euler over forward dynamics."""

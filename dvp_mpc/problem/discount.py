@@ -78,7 +78,7 @@ class Discounted:
 
     def retarget(self, model: crocoddyl.ActionModelAbstract, goal: Goal) -> None:
         """All nodes of a horizon share the task's node, so moving one moves them all."""
-        self.base.retarget(model.inner if isinstance(model, DiscountedNode) else model, goal)
+        self.base.retarget(undiscounted(model), goal)
 
     def tool(self, x: np.ndarray) -> np.ndarray:
         """The task's own."""
@@ -104,7 +104,7 @@ def discount_of(task: Task) -> float:
 
 
 class DiscountedNode(crocoddyl.ActionModelAbstract):
-    """A running node whose cost counts `weight` times."""
+    """A node whose cost counts `weight` times."""
 
     def __init__(self, inner: crocoddyl.ActionModelAbstract, weight: float):
         super().__init__(inner.state, inner.nu, inner.nr)
@@ -131,6 +131,11 @@ class DiscountedNode(crocoddyl.ActionModelAbstract):
             data.Fx, data.Fu = inner.Fx, inner.Fu
             data.Lu, data.Luu, data.Lxu = self.weight * inner.Lu, self.weight * inner.Luu, self.weight * inner.Lxu
         data.Lx, data.Lxx = self.weight * inner.Lx, self.weight * inner.Lxx
+
+
+def undiscounted(node: crocoddyl.ActionModelAbstract) -> crocoddyl.ActionModelAbstract:
+    """The node inside a DiscountedNode, or the node itself."""
+    return node.inner if isinstance(node, DiscountedNode) else node
 
 
 class DiscountedData(crocoddyl.ActionDataAbstract):

@@ -11,7 +11,7 @@ import crocoddyl
 import numpy as np
 
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.problem.discount import DiscountedNode, discount_of
+from dvp_mpc.problem.discount import DiscountedNode, discount_of, undiscounted
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.problem.terminal import ValueNode, zero_node
 from dvp_mpc.value import ValueFunction
@@ -24,8 +24,10 @@ def build_problem(
     if nodes < 1:
         raise BadSetting("nodes", nodes, "the horizon needs at least one node")
     running, gamma = task.running_model(goal), discount_of(task)
-    horizon = [running] * nodes if gamma == 1 else [DiscountedNode(running, gamma**k) for k in range(nodes)]
-    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal, gamma**nodes)
+    horizon = [running] * nodes
+    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal)
+    if gamma < 1:
+        horizon, last = [DiscountedNode(running, gamma**k) for k in range(nodes)], DiscountedNode(last, gamma**nodes)
     problem = crocoddyl.ShootingProblem(x0, horizon, last)
     # One thread: Crocoddyl's default (all cores, deaf to OMP_NUM_THREADS) makes a solve 8 to 12 times slower as soon as
     # another process runs. Parallel work is done over processes instead.
@@ -37,5 +39,6 @@ def build_problem(
 def retarget(problem: crocoddyl.ShootingProblem, task: Task, goal: Goal) -> None:
     """Move a problem made by build_problem to another goal, in place."""
     task.retarget(problem.runningModels[0], goal)  # what it moves serves the whole horizon
-    if isinstance(problem.terminalModel, ValueNode):
-        problem.terminalModel.retarget(goal)
+    last = undiscounted(problem.terminalModel)
+    if isinstance(last, ValueNode):
+        last.retarget(goal)

@@ -2,6 +2,8 @@
 paper's unicycle. The paper's pendulum and cartpole are in classic.py."""
 
 import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +14,7 @@ from dvp_mpc.problem.riccati import riccati_root
 from dvp_mpc.problem.task import Goal
 
 
-class OriginTask:
+class OriginTask(ABC):
     """What tasks share whose one goal is the origin, kept by zero control, with no state limits and no tool."""
 
     nt, nc = 0, 0
@@ -20,30 +22,33 @@ class OriginTask:
     nu: int
     dt: float
 
+    half_widths: Sequence[float]  # (nx,) of the start box
+
     @property
     def start_box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Box (nx,), (nx,) of start states."""
-        raise NotImplementedError
+        """Box (nx,), (nx,) of start states, around the goal."""
+        half = np.array(self.half_widths)
+        return -half, half
 
     @property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:
         """None: infinite."""
         return np.full(self.nx, -np.inf), np.full(self.nx, np.inf)
 
+    @abstractmethod
     def describe(self) -> dict[str, object]:
         """Facts behind the digest."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> str:
         """SHA-256 of the facts."""
         return hashlib.sha256(repr(self.describe()).encode()).hexdigest()
 
+    @abstractmethod
     def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
         """One node."""
-        raise NotImplementedError
 
-    def retarget(self, model: crocoddyl.ActionModelAbstract, goal: Goal) -> None:
+    def retarget(self, model: crocoddyl.ActionModelAbstract, goal: Goal) -> None:  # noqa: B027, not to be overridden
         """Nothing to do: there is one goal."""
 
     def tool(self, x: np.ndarray) -> np.ndarray:
@@ -89,9 +94,9 @@ class LinearTask(OriginTask):
         return self.B.shape[1]
 
     @property
-    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
+    def half_widths(self) -> Sequence[float]:  # type: ignore[override]
         """The unit box."""
-        return -np.ones(self.nx), np.ones(self.nx)
+        return (1.0,) * self.nx
 
     def describe(self) -> dict[str, object]:
         """The matrices."""
@@ -104,8 +109,20 @@ class LinearTask(OriginTask):
         return crocoddyl.ActionModelLQR(self.A, self.B, self.Q, self.R, cross, zero_x, zero_x, zero_u)
 
 
+class WeightedTask(OriginTask):
+    """One of the paper's three: a weight for the state and one for the control."""
+
+    w_x: float
+    w_u: float
+
+    def describe(self) -> dict[str, object]:
+        """Weights, time step and box."""
+        weights = {"w_x": self.w_x, "w_u": self.w_u}
+        return {"task": type(self).__name__.lower(), "dt": self.dt, **weights, "box": self.half_widths}
+
+
 @dataclass(frozen=True, eq=False)
-class Unicycle(OriginTask):
+class Unicycle(WeightedTask):
     """x = (px [m], py [m], heading [rad]), u = (speed [m/s], turning rate [rad/s]), Crocoddyl's own node:
 
     px+ = px + dt cos(heading) speed,  py+ = py + dt sin(heading) speed,  heading+ = heading + dt rate
@@ -122,16 +139,6 @@ class Unicycle(OriginTask):
     half_widths: tuple[float, float, float] = (2.0, 2.0, np.pi / 2)  # of the start box
 
     nx, nu = 3, 2
-
-    @property
-    def start_box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Around the goal."""
-        half = np.array(self.half_widths)
-        return -half, half
-
-    def describe(self) -> dict[str, object]:
-        """Weights, time step and box."""
-        return {"task": "unicycle", "dt": self.dt, "w_x": self.w_x, "w_u": self.w_u, "box": self.half_widths}
 
     def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
         """Crocoddyl's."""

@@ -8,22 +8,21 @@ from dvp_mpc.value import ValueFunction
 
 
 class ValueNode(crocoddyl.ActionModelAbstract):
-    """Terminal cost weight V(x, goal). `retarget` moves it to another goal."""
+    """Terminal cost V(x, goal). `retarget` moves it to another goal."""
 
-    def __init__(self, task: Task, goal: Goal, value: ValueFunction, weight: float = 1.0):
+    def __init__(self, task: Task, goal: Goal, value: ValueFunction):
         super().__init__(crocoddyl.StateVector(task.nx), task.nu, 1)
-        self._task, self._value, self._weight = task, value, weight
+        self._task, self._value = task, value
         self.retarget(goal)
 
     def retarget(self, goal: Goal) -> None:
         self._bound = self._value.at(goal.frame)
 
     def calc(self, data: crocoddyl.ActionDataAbstract, x: np.ndarray, u: np.ndarray | None = None) -> None:
-        data.cost = self._weight * self._bound.cost(x, self._task.tool(x))  # V = ||r||^2: the paper's has no 1/2
+        data.cost = self._bound.cost(x, self._task.tool(x))  # V = ||r||^2: the paper's has no 1/2
 
     def calcDiff(self, data: crocoddyl.ActionDataAbstract, x: np.ndarray, u: np.ndarray | None = None) -> None:
-        Vx, Vxx = self._bound.derivatives(x, *self._task.tool_jacobian(x))
-        data.Lx, data.Lxx = self._weight * Vx, self._weight * Vxx
+        data.Lx, data.Lxx = self._bound.derivatives(x, *self._task.tool_jacobian(x))
 
 
 def zero_node(task: Task) -> crocoddyl.ActionModelAbstract:

@@ -12,8 +12,8 @@ import numpy as np
 
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.studies.bench.ticks import Progress, Times, Variant, tick_times
-from dvp_mpc.studies.evaluation import close_loop, make_case
+from dvp_mpc.studies.bench.ticks import Times, Variant, tick_times
+from dvp_mpc.studies.evaluation import Progress, close_loop, make_case
 from dvp_mpc.value import ValueFunction
 from dvp_mpc.workers import unordered
 

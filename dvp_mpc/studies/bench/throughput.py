@@ -17,7 +17,8 @@ from dvp_mpc.learning.settings import Fit, Sampling, Starts
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve
-from dvp_mpc.studies.bench.ticks import BENCH, Progress
+from dvp_mpc.studies.bench.ticks import BENCH
+from dvp_mpc.studies.evaluation import Progress
 from dvp_mpc.value import Value
 
 COLD_START = """

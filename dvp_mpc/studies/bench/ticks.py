@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from dvp_mpc.control.gate import Gate
-from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
+from dvp_mpc.control.mpc import MPC, MpcSettings, Plan, shifted
 from dvp_mpc.control.torque import Limiter
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, make_solver, trajectory
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.problem.terminal import ValueNode
+from dvp_mpc.studies.evaluation import Progress, run_loop
 from dvp_mpc.value import ValueFunction
 
 BENCH = 211  # first word of the seeds here
@@ -26,7 +27,6 @@ RECORDED_WITH = 10  # nodes
 STAGES = ("update", "calc", "calcDiff", "terminal", "backward", "forward", "copy", "torque", "gate", "limiter")
 
 Variant = tuple[int, str]  # nodes, terminal cost
-Progress = Callable[[str, int, int], None]  # what, done, of
 
 
 class Motion(NamedTuple):
@@ -48,15 +48,8 @@ def record(task: ReachTask, value: ValueFunction | None, seed: int, i: int, tick
     """Motion i of a seed, `ticks` nodes long."""
     rng = np.random.default_rng([BENCH, seed, i])
     goal, x = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
-    mpc, plant = MPC(task, goal, value, MpcSettings(RECORDED_WITH)), task.running_model(goal)
-    data, xs, us = plant.createData(), [x], []
-    for _ in range(ticks):
-        u = np.clip(mpc.plan(x, task.dt).torque(0.0, x), plant.u_lb, plant.u_ub)
-        plant.calc(data, x, u)
-        x = np.array(data.xnext)
-        xs.append(x)
-        us.append(u)
-    return Motion(goal, np.array(xs), np.array(us))
+    run = run_loop(task, goal, x, value, MpcSettings(RECORDED_WITH), ticks)
+    return Motion(goal, run.xs, run.us)
 
 
 def tick_times(
@@ -97,7 +90,6 @@ class Stages:
     def __init__(self, task: ReachTask, goal: Goal, terminal: ValueFunction | None, nodes: int):
         self._solver = make_solver(build_problem(task, goal, goal.x, nodes, terminal))
         self._solver.preg = self._solver.dreg = self._solver.reg_min  # as `solve` begins
-        self._mpc = MPC(task, goal, None, MpcSettings(nodes))  # for its shift alone
         self._end = self._solver.problem.terminalModel.createData()
         self._gate, self._limiter = Gate(task.arm), Limiter(task.arm.torque_limit, task.dt)
         self._dt = task.dt
@@ -117,7 +109,7 @@ class Stages:
 
         def update() -> None:
             problem.x0 = x
-            solver.setCandidate(*self._mpc.shifted(plan.solution, x, self._dt), False)
+            solver.setCandidate(*shifted(plan.solution, x, 1.0), False)
 
         timed("update", update)
         xs, us = solver.xs, solver.us

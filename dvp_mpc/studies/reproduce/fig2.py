@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dvp_mpc.control.mpc import MPC, MpcSettings
+from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.presets import SYSTEMS
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Task
+from dvp_mpc.studies.evaluation import run_loop
 from dvp_mpc.studies.reproduce import truth
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, judge, spread
 from dvp_mpc.studies.reproduce.palette import LABEL, LEVELS, METHOD, save, sheet
@@ -108,18 +109,8 @@ def _distance(xs: np.ndarray, reference: np.ndarray) -> float:
 def _close_loop(task: Task, x: np.ndarray, T: int, steps: int, terminal: ValueFunction | None) -> np.ndarray:
     """Costs (steps,) of MPC over T nodes on its own model."""
     goal = task.sample_goal(np.random.default_rng(0))
-    mpc = MPC(task, goal, terminal, MpcSettings(T, iterations=3, again_above=1e-6, first_iterations=200))
-    plant = task.running_model(goal)
-    data, plan, age = plant.createData(), None, 0
-    xs, us = [x], []
-    for _ in range(steps):
-        found = mpc.plan(x, task.dt)
-        plan, age = (found, 0) if found.status.usable or plan is None else (plan, age + 1)
-        us.append(plan.torque(age * task.dt, x))
-        plant.calc(data, x, us[-1])
-        x = np.array(data.xnext)
-        xs.append(x)
-    return _costs(task, np.array(xs), np.array(us))
+    run = run_loop(task, goal, x, terminal, MpcSettings(T, iterations=3, again_above=1e-6, first_iterations=200), steps)
+    return np.full(steps, np.inf) if run.diverged else _costs(task, run.xs, run.us)
 
 
 def _costs(task: Task, xs: np.ndarray, us: np.ndarray) -> np.ndarray:

@@ -29,13 +29,12 @@ from dvp_mpc.control.controller import Controller
 from dvp_mpc.control.intake import Intake
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.planner_process import STARTING, ProcessPlanner
-from dvp_mpc.control.readiness import WATCH, Readiness
 from dvp_mpc.control.realtime import REALTIME, prepare_thread, quiet_gc, raise_other_threads
 from dvp_mpc.control.supervisor import State
-from dvp_mpc.errors import GoalError, NotReady, UnknownChoice, UsageError
+from dvp_mpc.errors import NotReady, UnknownChoice, UsageError
 from dvp_mpc.models import load_model
 from dvp_mpc.value import RiccatiValue, ValueFunction
-from dvp_mpc_ros import declared, graph, reports
+from dvp_mpc_ros import declared, graph, reports, takeover
 from dvp_mpc_ros.command_loop import CommandLoop, PolledClock, StateReader
 from dvp_mpc_ros.compat import Polled
 from dvp_mpc_ros.guards import guarded, transition
@@ -47,9 +46,6 @@ from dvp_mpc_ros.targets import Targets
 
 TERMINALS = ("value", "riccati", "zero")
 REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
-SOLVER_WITHIN = 10.0  # [s]
-PATIENCE = 0.8  # [s] for a driver that is only just starting
-ACQUAINTANCE = 5.0  # [s] for one that may not see us yet: a lost word of discovery is said again after some 3 s
 SOLVER_PRIORITY, MIDDLEWARE_PRIORITY = (
     70,
     60,
@@ -108,16 +104,15 @@ class ControllerNode(BrakingNode):
         """Take over, if nothing speaks against it."""
         chosen = self._chosen
         assert self._planner is not None
-        readiness, objections = self._watch_before_moving()
+        readiness, objections = takeover.watch_states(self, self._states, self._reader, self._task.arm)
         if not chosen.dry_run:
             objections += graph.objections_to_commands(self, self._publisher)
-        if failure := self._solver_failure():
+        if failure := takeover.solver_failure(self._planner):
             objections.append(failure)
         if objections:
             raise NotReady("; ".join(objections))
-        controller = Controller(
-            self._task, self._terminal, self._first_goal(readiness.posture), chosen.controller, planner=self._planner
-        )
+        goal = takeover.first_goal(self._task, readiness.posture, chosen.initial_goal)
+        controller = Controller(self._task, self._terminal, goal, chosen.controller, planner=self._planner)
         self.loop = CommandLoop(
             controller, self._reader, self._publisher, chosen.realtime, tuple(chosen.cpus), self._on_loop_death
         )
@@ -226,50 +221,6 @@ class ControllerNode(BrakingNode):
 
         self.get_logger().warning(f"faults of {path} will be injected into this process")
         return inject_into_process(path, self._terminal)
-
-    # --- before moving ---------------------------------------------------------------------------------------------
-
-    def _watch_before_moving(self) -> tuple[Readiness, list[str]]:
-        """Watch the state stream for a second, from its first message on, and then the graph."""
-        self._reader.publisher, self._reader.strangers = None, 0
-        readiness = Readiness(self._task.arm)
-        heard = self._watch(readiness, PATIENCE, until_heard=True)
-        if not heard and not graph.objections_to_states(self, self._states):
-            heard = self._watch(readiness, ACQUAINTANCE, until_heard=True)
-        if heard:
-            self._watch(readiness, WATCH)
-        return readiness, graph.objections_to_states(self, self._states) + readiness.objections(WATCH)
-
-    def _watch(self, readiness: Readiness, seconds: float, until_heard: bool = False) -> bool:
-        """Show the states that come to `readiness`; whether any came."""
-        heard, until = False, time.monotonic() + seconds
-        while (now := time.monotonic()) < until and not (heard and until_heard):
-            if (seen := self._reader.newest(now)) is not None:
-                heard = True
-                readiness.see(seen)
-            else:
-                time.sleep(0.002)
-        return heard
-
-    def _first_goal(self, q: np.ndarray) -> np.ndarray:
-        if self._chosen.initial_goal:
-            return np.array(self._chosen.initial_goal)
-        here = self._task.arm.tool_in_world(q)
-        try:
-            self._task.goal(here)
-        except GoalError as error:
-            raise NotReady(f"the tool cannot be held where it is ({error}); move it, or set initial_goal") from error
-        return here
-
-    def _solver_failure(self) -> str:
-        """Why there is no solver, after another was given time to start."""
-        assert self._planner is not None
-        if self._planner.failure not in ("", STARTING):
-            self._planner.restart()
-        until = time.monotonic() + SOLVER_WITHIN
-        while self._planner.failure == STARTING and time.monotonic() < until:
-            time.sleep(0.02)
-        return self._planner.failure
 
     # --- callbacks -------------------------------------------------------------------------------------------------
 

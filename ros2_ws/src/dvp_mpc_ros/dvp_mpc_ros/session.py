@@ -82,8 +82,8 @@ class Session:
         self.states: list[tuple[float, str]] = []
         """(monotonic time [s], safety state) as it changed."""
         self.figures: dict[str, str] = {}
-        self.reports = 0  # diagnostics that came
         """The newest diagnostics of the controller."""
+        self.reports = 0  # diagnostics that came
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         self.node = rclpy.create_node("session", context=self._context)
