@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 
 env: $(VENV)/.installed
 
-# Rebuilt when pyproject.toml changes. The stamp comes last, so an interrupted install is not taken for a finished one.
+# Rebuilt when pyproject.toml changes; after a change of dvp_mpc/native, `python -m dvp_mpc.native` builds anew. The stamp comes last, so an interrupted install is not taken for a finished one.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 10), (3, 11)) else f"needs Python 3.10 or 3.11, found {v[0]}.{v[1]}; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m dvp_mpc.native || true  # without a compiler everything works all the same
 	@touch $@
 
 demo: env

@@ -1,15 +1,21 @@
-"""Where the shipped values are, and the task that a value was made for."""
+"""Where the shipped values are, the task that a value was made for, and what a file is to prove itself by."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dvp_mpc.errors import BadSetting, ModelFileError
-from dvp_mpc.problem.arm import ARMS, Arm, is_urdf, load_arm
-from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
+from dvp_mpc.problem.arm import Arm, is_urdf, load_arm
+from dvp_mpc.problem.arms import ARMS
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.reach_settings import ReachBox, ReachWeights
+from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import Value
-from dvp_mpc.value_file import Card, load_value, read_card
+from dvp_mpc.value_file import Card, Golden, load_value, read_card
 
 DEFAULT_MODEL = "panda_reach"
+GOLDEN_STATES = 16
 
 
 def models_folder() -> Path:
@@ -63,3 +69,14 @@ def _arm(path: Path, facts: dict[str, Any], name: str) -> Arm:
             raise ModelFileError(path, "arm", f"value was made for the URDF of '{name}'; give its path as the arm")
         return load_arm(name, tool_frame=facts["tool_frame"], locked=facts["locked"])
     return load_arm(name)
+
+
+def golden_of(task: ReachTask) -> Golden:
+    """States that a file of a value for this task carries its answers at."""
+    rng = np.random.default_rng(0)
+    goals = [task.sample_goal(rng) for _ in range(GOLDEN_STATES)]
+    x = sample_starts(task, rng, GOLDEN_STATES)
+    (lower, upper), beyond = task.state_limits, 0.1
+    x[0::4], x[2::4] = lower - beyond, upper + beyond  # the limits' own residuals are zero anywhere else
+    t, Jt = zip(*(task.tool_jacobian(row) for row in x), strict=True)
+    return Golden([goal.frame for goal in goals], x, np.array(t), np.array(Jt))

@@ -6,7 +6,8 @@ from dvp_mpc.errors import UnknownChoice
 from dvp_mpc.learning.settings import DvpSettings, First, Fit, Loss, Net, Optimiser, Sampling, Starts
 from dvp_mpc.problem.arm import load_arm
 from dvp_mpc.problem.classic import Cartpole, Pendulum
-from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.reach_settings import ReachBox, ReachWeights
 from dvp_mpc.problem.systems import OriginTask, Unicycle
 
 
@@ -41,18 +42,70 @@ class Preset:
 
 PANDA_REACH = Preset("panda")
 
+
+def _workspace(arm: str, side: float, low: float, high: float) -> Preset:
+    """All that an arm reaches above its base plane, from any posture, at any speed from which it can stop.
+
+    side, low, high: a box about the reach [m]; what of it the arm cannot reach is no goal. The weights of posture and velocity
+    are higher than the small box's: where whole postures are far away, a weak pull towards them takes many seconds. So is that
+    of torque, or the wrist would be at its bounds a third of the time.
+
+    Such a value must be shown many states. So few long problems make a first one from nothing, and many short ones the next:
+    backed up over a quarter of a second, its errors shrink by a factor of thirty, at a tenth of a long problem's time.
+    """
+    return Preset(
+        arm,
+        weights=ReachWeights(posture=4.0, velocity=1.0, torque=0.01, limits=1000.0),
+        box=ReachBox(
+            goal_lower=(-side, -side, low),
+            goal_upper=(side, side, high),
+            posture=(6.3,) * 7,
+            speed=10.0,
+            column=0.15,
+            braking=10.0,  # what the slower joints of such arms are rated for, and do against gravity
+            postures=3,
+        ),
+        dvp=DvpSettings(
+            first_problems=1500,
+            first_horizon=200,
+            window=2,
+            sampling=Sampling(
+                problems=14_000,
+                horizon=24,
+                nodes=(0, 1, 3, 6, 10, 15),
+                starts=Starts(loop=0.35),
+                tolerance=1e-3,
+                per_goal=7,
+            ),
+            fit=Fit(steps=3000),
+            last_fit=3.0,
+        ),
+    )
+
+
+PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2)
+
 PRESETS: dict[str, Preset] = {
     # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
     "panda_reach": PANDA_REACH,
-    # A minute, and a value good enough to see the arm reach.
+    "panda_workspace": PANDA_WORKSPACE,
+    "xarm7_workspace": _workspace("xarm7", 0.7, 0.0, 1.0),
+    "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
+    # The small box at the speed that the arm is capable of: within 1 cm in three quarters of a second.
+    "panda_brisk": replace(
+        PANDA_REACH, weights=ReachWeights(tool=100.0, posture=0.2, velocity=0.15, torque=4e-3, limits=500.0)
+    ),
+    # Two or three minutes: a tenth of a percent lost, where the shipped value loses a hundredth.
     "panda_reach_quick": replace(
         PANDA_REACH,
         dvp=DvpSettings(
-            iterations=1,
-            sampling=replace(PANDA_REACH.dvp.sampling, problems=600),
-            fit=replace(PANDA_REACH.dvp.fit, steps=1200),
-            last_fit=1.0,
-            validation=40,
+            iterations=2,
+            first_problems=300,
+            first_horizon=150,
+            sampling=Sampling(problems=3000, horizon=24, nodes=(0, 1, 3, 6, 10, 15), tolerance=1e-5, per_goal=2),
+            fit=Fit(steps=900),
+            last_fit=2.5,
+            validation=60,
         ),
     ),
     # The whole path in seconds, for tests; its value is poor.
@@ -93,21 +146,25 @@ PAPER_NET = Net((64, 64, 64), residuals=3, riccati=False, barrier=False, anchor=
 BOX_ONLY = Starts(near=0, wide=0, kicked=0, loop=0)
 
 
-def _system(
-    task: OriginTask, horizon: int, iterations: int, problems: int, steps: tuple[int, int], riccati: bool
-) -> System:
-    """Data and training of both ways, for one system. steps: the paper's way, ours; a step of SOAP takes three of Adam's."""
-    paper = DvpSettings(
+def _paper(horizon: int, iterations: int, problems: int, steps: int) -> DvpSettings:
+    return DvpSettings(
         iterations=iterations,
         tolerance=0.0,  # iterations are what is to be seen
         first=First.ZERO,
         sampling=Sampling(problems, horizon, nodes=(0,), starts=BOX_ONLY, iterations=200),
-        fit=Fit(steps[0], batch=128, rate=2e-3, loss=Loss.SOBOLEV, optimiser=Optimiser.ADAM, threads=1),
+        fit=Fit(steps, batch=128, rate=2e-3, loss=Loss.SOBOLEV, optimiser=Optimiser.ADAM, threads=1),
         window=1,
         last_fit=1.0,
         net=PAPER_NET,
         jobs=1,
     )
+
+
+def _system(
+    task: OriginTask, horizon: int, iterations: int, problems: int, steps: tuple[int, int], riccati: bool
+) -> System:
+    """Data and training of both ways, for one system. steps: the paper's way, ours; a step of SOAP takes three of Adam's."""
+    paper = _paper(horizon, iterations, problems, steps[0])
     ours = replace(
         paper,
         first=First.RICCATI if riccati else First.ZERO,
@@ -117,6 +174,11 @@ def _system(
     )
     return System(task, paper, ours)
 
+
+# Arms the paper's way, for comparison only: four minutes of one core each. All horizons together see a whole motion, 4 s the
+# Panda's and 4.5 s that of the authors' iiwa, which has one goal.
+PANDA_PAPER = replace(_paper(horizon=100, iterations=4, problems=400, steps=4000), validation=40)
+IIWA_PAPER = replace(_paper(horizon=50, iterations=3, problems=500, steps=4000), validation=20)
 
 SYSTEMS: dict[str, System] = {
     # With w_u = 1 half of the cold starts from below end in worse optima that hang and hold; at 0.1 none does.

@@ -130,9 +130,15 @@ class Value:
             if self.weights[name].shape != shape:
                 raise ValueError(f"weight {name} has shape {self.weights[name].shape}, the layout asks for {shape}")
 
+    @property
+    def layers(self) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+        """What no goal changes: W and c of the layers between the first and the last, and W of the last."""
+        w, depth = self.weights, len(self.layout.hidden)
+        return [(w[f"W{k}"], w[f"c{k}"]) for k in range(1, depth)], w[f"W{depth}"]
+
     def at(self, goal: GoalFrame) -> BoundValue:
         """V(., goal): everything that does not depend on x is folded into the first layer here, once per goal."""
-        bound = _Residual if self.layout.kind is Kind.RESIDUAL else _Feedforward
+        bound = BoundResidual if self.layout.kind is Kind.RESIDUAL else _Feedforward
         return bound(self, goal)
 
 
@@ -170,9 +176,7 @@ class _Network:
         if layout.riccati:
             self.A += W[:, at["y"]] @ goal.root.T
         self.c = w["c0"] - W @ w["mean"] + W[:, at["context"]] @ goal.context
-        depth = len(layout.hidden)
-        self.layers = [(w[f"W{k}"], w[f"c{k}"]) for k in range(1, depth)]
-        self.last, self.bias = w[f"W{depth}"], w[f"c{depth}"]
+        (self.layers, self.last), self.bias = value.layers, w[f"c{len(layout.hidden)}"]
         self.at_goal = self._forward(self.c)[-1] @ self.last.T
 
     def _forward(self, z: np.ndarray) -> list[np.ndarray]:
@@ -204,7 +208,9 @@ class _Network:
         return (x > self.upper).astype(float) - (x < self.lower)
 
 
-class _Residual(_Network):
+class BoundResidual(_Network):
+    """V(., goal) of the residual kind."""
+
     def __init__(self, value: Value, goal: GoalFrame):
         super().__init__(value, goal)
         nx, nr = self.layout.nx, self.layout.nr
@@ -218,6 +224,11 @@ class _Residual(_Network):
             self.Sx[:nx] += goal.root.T
         self.a = w["a"] / scale[at["b"]] if self.layout.barrier else np.zeros(nx)
         self.nr = nr
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that the goal enters into, for its compiled twin (native/node.cpp)."""
+        names = ("lower", "upper", "A", "T", "B", "c", "at_goal", "Sx", "St", "a")
+        return {"x_goal": self.goal.x, "tool_goal": self.goal.tool, **{name: getattr(self, name) for name in names}}
 
     def _r1(self, x: np.ndarray, t: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, list[np.ndarray]]:
         dx, dt = x - self.goal.x, t - self.goal.tool

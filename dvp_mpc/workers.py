@@ -4,14 +4,14 @@ joblib's pool is one executor: when a worker is killed it ends all others too, a
 every worker is an executor of its own, so a death costs the one call that it was busy with.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple
 
 import joblib
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+from dvp_mpc.threads import ONE_THREAD
 
 
 class Done(NamedTuple):
@@ -19,10 +19,14 @@ class Done(NamedTuple):
 
     task: Any
     result: Any
-    death: TerminatedWorkerError | None = None
+    death: Exception | None = None
 
 
-def unordered(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Iterator[Done]:
+Workers = Callable[[Callable[[Any], Any], Iterable[Any], int], Generator[Done, None, None]]
+"""What `unordered` is, here and on a cluster; its `close` ends what is under way."""
+
+
+def unordered(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Generator[Done, None, None]:
     """function(task) for every task, as they end. jobs: worker processes; -1 is one per core, 1 stays in this process.
 
     A task whose worker died is not tried again here; the worker is replaced. Exceptions of the function are raised.

@@ -19,7 +19,7 @@ from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.disturbance import ExternalWrench, Impulse
 from dvp_mpc.models import DEFAULT_MODEL, load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 
 PICTURES_HZ = 20.0
 

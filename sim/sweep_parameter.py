@@ -23,7 +23,7 @@ from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.disturbance import parse_disturbance
 from dvp_mpc.models import DEFAULT_MODEL, load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 
 STRUCK = 2.0  # [s]
 HEAD = {"impulse": "impulse [N s]", "nodes": "nodes", "plan_hz": "plans per second [Hz]"}

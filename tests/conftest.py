@@ -1,6 +1,8 @@
 """Objects that many tests look at and none changes: one arm, its task, a few goals, values and the linear task."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from dvp_mpc.problem.arm import Arm, load_arm
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.systems import LinearTask
-from dvp_mpc.problem.task import Goal
+from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import Kind, Layout, Value
+from dvp_mpc.value_file import Golden, save_value
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +81,34 @@ def slope() -> Callable[..., np.ndarray]:
         return np.stack(columns, axis=-1)
 
     return central
+
+
+@pytest.fixture(scope="session")
+def facts() -> dict[str, Any]:
+    """What a value file's card says of how it was made."""
+    return {
+        "accuracy": {"rel_error_median": 0.01},
+        "training": {"seed": 0},
+        "versions": {"numpy": np.__version__},
+        "date": "2026-11-23",
+        "command": "train",
+    }
+
+
+@pytest.fixture(scope="session")
+def golden(task: ReachTask, goals: list[Goal]) -> Golden:
+    """Three states, the last one beyond a limit."""
+    x = sample_starts(task, np.random.default_rng(31), 3)
+    x[2, 3] = task.state_limits[1][3] + 0.1
+    t, Jt = zip(*(task.tool_jacobian(row) for row in x), strict=True)
+    return Golden([goal.frame for goal in goals], x, np.array(t), np.array(Jt))
+
+
+@pytest.fixture(scope="session")
+def saved(
+    tmp_path_factory: pytest.TempPathFactory, task: ReachTask, value: Value, golden: Golden, facts: dict[str, Any]
+) -> Path:
+    """A value file that is sound."""
+    path = tmp_path_factory.mktemp("values") / "value.safetensors"
+    save_value(path, value, task, golden, facts)
+    return path

@@ -14,6 +14,7 @@ import pytest
 from dvp_mpc.cli import main
 from dvp_mpc.models import load_model
 from dvp_mpc.presets import PRESETS
+from dvp_mpc.studies.validation import Sizes
 
 PROGRAM = Path(sys.executable).with_name("dvp-mpc")
 TINY = ["--preset", "panda_reach_tiny", "--dvp.jobs", "2"]
@@ -81,7 +82,42 @@ def test_inspect_prints_the_card(tiny: Path) -> None:
     card = json.loads(call("inspect", "tiny.safetensors", "--json", cwd=tiny).stdout)
     assert card["task"]["arm"] == "panda"
     assert card["command"].startswith("dvp-mpc train --preset panda_reach_tiny")
-    assert "every check passed" in call("inspect", "tiny.safetensors", cwd=tiny).stdout
+    text = call("inspect", "tiny.safetensors", cwd=tiny).stdout
+    assert "every check passed" in text
+    assert "dvp-mpc validate tiny.safetensors --bars panda_reach" in text  # its own preset has none
+    task, _, _ = load_model(tiny / "tiny.safetensors")
+    region = card["trust"]["region"]
+    np.testing.assert_array_equal(region["lower"], task.region.lower)
+    np.testing.assert_array_equal(region["goal_upper"], task.box.goal_upper)
+    assert f"{task.region.lower[1]:.3f} to {task.region.upper[1]:.3f}" in text
+
+
+def test_validate_says_what_failed(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The poor value of the tiny preset, judged by bars that nobody set for it, on samples smaller than --quick has."""
+    monkeypatch.setattr("dvp_mpc.cli.validate.QUICK", Sizes(starts=2, states=4, descent=20, placed=20, motions=1))
+    model = str(tiny / "tiny.safetensors")
+    assert main(["validate", model, "--quick", "--loss", "1", "1e-6", "1e-6", "--jobs", "1", "--json"]) == 1
+    report = json.loads(capfd.readouterr().out)
+    assert report["passed"] is False
+    assert (report["bars"], report["quick"], report["sizes"]["starts"]) == ("flags", True, 2)
+    rows = {row["name"]: row for row in report["checks"]}
+    assert {"loss at N=1, median", "loss at N=1, p95"} <= {name for name, row in rows.items() if not row["passed"]}
+    assert rows["file: checks that refuse it"]["passed"]
+    assert rows["outside: detected"]["passed"]
+    assert rows["loss at N=1, p95"]["bar"] == 1e-6
+
+
+def test_validate_fails_a_file_that_was_changed(tiny: Path, tmp_path: Path) -> None:
+    whole = (tiny / "tiny.safetensors").read_bytes()
+    at = len(whole) // 2
+    (tmp_path / "changed.safetensors").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    done = call("validate", "changed.safetensors", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "FAILED: file" in done.stdout
+    (row,) = json.loads(call("validate", "changed.safetensors", "--json", cwd=tmp_path).stdout)["checks"]
+    assert "not those that were saved" in row["note"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +131,18 @@ def test_inspect_prints_the_card(tiny: Path) -> None:
         (["train", *TINY, "--dvp.sampling.horizon", "-5"], ["horizon = -5"]),
         (["train", *TINY, "--dt", "nan"], ["dt = nan"]),
         (["train", *TINY, "--out", "/proc/nowhere"], ["/proc/nowhere", "not writable"]),
+        (["train", *TINY, "--address", "auto"], ["address = 'auto'", "--backend ray"]),
+        (["validate", "missing.safetensors"], ["missing.safetensors", "no such file", "panda_reach"]),
+        (
+            ["validate", "tiny.safetensors"],
+            ["'panda_reach_tiny'", "no bars", "presets with bars: panda_reach", "--loss"],
+        ),
+        (["validate", "tiny.safetensors", "--bars", "mine"], ["'mine'", "panda_reach"]),
+        (["validate", "tiny.safetensors", "--bars", "panda_reach", "--loss", "1", "1", "1"], ["give one of them"]),
+        (["validate", "tiny.safetensors", "--loss", "1", "-1", "1"], ["loss", "positive"]),
+        (["validate", "tiny.safetensors", "--bars", "panda_reach", "--arm", "xarm7"], ["arm", "panda", "xarm7"]),
+        (["validate", "panda_reach", "--seed", "-1"], ["seed = -1"]),
+        (["validate", "panda_reach", "--jobs", "0"], ["jobs = 0"]),
         (["simulate", "--model", "missing.safetensors"], ["missing.safetensors", "no such file"]),
         (["simulate", "--model", "notes.txt"], ["notes.txt", "not a safetensors file"]),
         (["simulate", "-m", "tiny.safetensors", "--arm", "xarm7"], ["arm", "panda", "xarm7"]),
@@ -141,6 +189,15 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
         assert word in err + out
     if args[0] != "fly":  # the parser's own message is a box
         assert len([line for line in err.splitlines() if line.startswith("dvp-mpc:")]) == 1
+
+
+def test_ray_backend_without_ray_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "dvp_mpc.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as on a machine that lacks it
+    assert main(["train", *TINY, "--backend", "ray", "--out", str(tmp_path)]) == 2
+    assert "needs the extra 'ray' (pip install '.[ray]')" in capfd.readouterr().err
 
 
 def test_error_reaches_the_shell_as_exit_code_without_traceback(tiny: Path) -> None:

@@ -11,6 +11,7 @@ import dvp_mpc
 
 PACKAGE = Path(dvp_mpc.__file__).parent
 BOTTOM = {
+    "arguments",
     "errors",
     "files",
     "value",
@@ -20,16 +21,20 @@ BOTTOM = {
     "plan_file",
     "fault_plan",
     "faults",
+    "threads",
     "workers",
+    "cluster",
 }
 MAY_IMPORT = {
-    "problem": BOTTOM,
+    "native": set(),
+    "problem": BOTTOM | {"native"},
     "learning": BOTTOM | {"problem"},
     "control": BOTTOM | {"problem"},
     "models": BOTTOM | {"problem"},
-    "studies": BOTTOM | {"problem", "learning", "control", "presets", "models"},
+    "studies": BOTTOM | {"problem", "learning", "control", "presets", "bars", "models", "native"},
     "presets": BOTTOM | {"problem", "learning"},
-    "cli": BOTTOM | {"problem", "learning", "control", "studies", "presets", "models"},
+    "bars": BOTTOM | {"problem", "presets"},
+    "cli": BOTTOM | {"problem", "learning", "control", "studies", "presets", "bars", "models", "native"},
     **dict.fromkeys(BOTTOM, BOTTOM),
 }
 
@@ -54,6 +59,7 @@ def test_imports_run_one_way(file: Path) -> None:
     assert inner - {room} <= MAY_IMPORT[room]
     outer = {name.split(".")[0] for name in imports_of(file)}
     assert ("torch" in outer) == (file.name == "training.py")
+    assert ("ray" in outer) == (file.name == "cluster.py")
     if room != "cli" and file.name != "fig11.py":  # the one study in the simulator, which is loaded when it is computed
         assert not outer & {"dvp_mpc_sim", "pybullet", "rclpy"}
 
@@ -61,7 +67,7 @@ def test_imports_run_one_way(file: Path) -> None:
 def test_controller_loads_no_heavy_package() -> None:
     code = (
         "import sys, dvp_mpc.control.controller\n"
-        "print([m for m in ('torch', 'pybullet', 'rclpy', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('torch', 'pybullet', 'rclpy', 'matplotlib', 'ray') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 """The shipped value: sound, made by its own command, and as good as the README says. The bars are for unseen states."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -11,16 +12,27 @@ from dvp_mpc_sim.bullet import BulletPlant
 from dvp_mpc_sim.loop import simulate
 
 import dvp_mpc
+from dvp_mpc.bars import find_bars
+from dvp_mpc.cli import main
 from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.disturbance import parse_disturbance
-from dvp_mpc.models import load_model
+from dvp_mpc.models import load_model, models_folder
 from dvp_mpc.presets import PANDA_REACH
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.studies.evaluation import close_loop, closed_loops, evaluate, make_case
 
 SEED = 555  # of no other study
-BARS = {1: (5e-3, 5e-2), 2: (2e-3, 1e-2), 5: (1e-3, 5e-3), 10: (1e-3, 3e-3)}  # nodes: median, p95 above the optimum
+BARS = find_bars("panda_reach").loss  # nodes: median, p95 above the optimum
+
+
+@pytest.mark.parametrize("file", sorted(models_folder().glob("*.safetensors")), ids=lambda file: file.stem)
+def test_every_shipped_model_passes_the_release_gate(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = main(["validate", str(file), "--quick", "--json"])
+    report = json.loads(capfd.readouterr().out)
+    failed = [row for row in report["checks"] if not row["passed"]]
+    assert (code, failed, report["passed"]) == (0, [], True)
+    assert report["bars"] == load_model(file)[2]["training"]["preset"]
 
 
 def test_it_was_made_by_its_own_preset() -> None:

@@ -127,7 +127,7 @@ def _print(output: Output, report: dict[str, Any]) -> None:
     facts = report["machine"]
     output.say(
         f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}; load {facts['load']:.1f} at the "
-        f"beginning, {facts['load_at_end']:.1f} at the end"
+        f"beginning, {facts['load_at_end']:.1f} at the end; terminal node {facts['terminal_node']}"
     )
     head = ("terminal", "nodes", "p50", "p99", "p99.9", "max", *(f"> {1000 / r:g} ms" for r in RATES_HZ), "/ native")
     order = sorted(report["rows"], key=lambda row: ("value riccati zero".index(row["terminal"]), row["nodes"]))

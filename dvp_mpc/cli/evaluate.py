@@ -42,7 +42,7 @@ class Evaluate:
             report = evaluate(task, value, self.nodes, self.starts, self.seed, self.states, self.jobs, watch)
         output.report(report)
         losses, ticks = ("loss % median", "p95", "max", "diverged"), ("tick ms p50", "p99", "/ zero")
-        head = ("terminal", "nodes", *losses, "tool mm", "max", *ticks)
+        head = ("terminal", "nodes", *losses, "tool mm", "max", "past limit mrad", "speed / limit", *ticks)
         output.table(f"closed loop, {self.starts} unseen starts, seed {self.seed}", head, _rows(report))
         _accuracy(output, report)
         return 0
@@ -59,8 +59,10 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
                 *(_number(loss[key], 100) for key in ("median", "p95", "max")),
                 row["diverged"],
                 *(_number(error[key], 1000) for key in ("median", "max")),
+                _number(row["position_excess_rad"], 1000),
+                "inf" if (speed := row["speed_share"]["max"]) is None else f"{speed:.2f}",
                 f"{tick['p50']:.3f}",
-                f"{tick['p99']:.3f}",
+                f"{tick['p99']:.2f}",
                 f"{row['tick_ratio_to_zero']:.2f}",
             ]
         )
@@ -82,4 +84,6 @@ def _accuracy(output: Output, report: dict[str, Any]) -> None:
 
 
 def _number(value: float | None, scale: float) -> str:
-    return "inf" if value is None else f"{scale * value:.3f}"
+    if value is None:
+        return "inf"
+    return f"{scale * value:.0f}" if scale * value >= 100 else f"{scale * value:.3f}"

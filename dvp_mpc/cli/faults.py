@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import TaskID
 
+from dvp_mpc.arguments import require_jobs
 from dvp_mpc.cli.output import Output
-from dvp_mpc.errors import BadSetting, UsageError
+from dvp_mpc.errors import UsageError
 
 if TYPE_CHECKING:  # the command line must start without the extra 'sim'
     from dvp_mpc_sim.fault_table import Row
@@ -48,8 +49,7 @@ class Faults:
             from dvp_mpc_sim.fault_table import choose, place, rows, run_table
         except ImportError as error:
             raise UsageError(f"the table needs the extra 'sim' (pip install '.[sim]'): {error}") from error
-        if self.jobs == 0:
-            raise BadSetting("jobs", self.jobs, "must be a number of processes, or -1 for one per core")
+        require_jobs(self.jobs)
         over_dds, reason = _rows_over_dds()
         table = [*rows(), *over_dds]
         chosen = choose(self.rows, table)

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from dvp_mpc.cli.bench import Bench
+from dvp_mpc.cli.compare import Compare
 from dvp_mpc.cli.evaluate import Evaluate
 from dvp_mpc.cli.faults import Faults
 from dvp_mpc.cli.inspect import Inspect
@@ -20,6 +21,7 @@ from dvp_mpc.cli.robustness import Robustness
 from dvp_mpc.cli.ros_demo import RosDemo
 from dvp_mpc.cli.simulate import Simulate
 from dvp_mpc.cli.train import Train
+from dvp_mpc.cli.validate import Validate
 from dvp_mpc.errors import DvpError, UsageError
 from dvp_mpc.presets import Preset, find_preset
 
@@ -46,12 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(
     args: list[str],
-) -> Train | Simulate | Evaluate | Inspect | RosDemo | Faults | Robustness | Bench | Reproduce:
+) -> Train | Compare | Simulate | Evaluate | Inspect | Validate | RosDemo | Faults | Robustness | Bench | Reproduce:
     commands = (
         Annotated[Train, subcommand("train", default=Train(*_preset(args)))]
+        | Annotated[Compare, subcommand("compare")]
         | Annotated[Simulate, subcommand("simulate")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Inspect, subcommand("inspect")]
+        | Annotated[Validate, subcommand("validate")]
         | Annotated[RosDemo, subcommand("ros-demo")]
         | Annotated[Faults, subcommand("faults")]
         | Annotated[Robustness, subcommand("robustness")]

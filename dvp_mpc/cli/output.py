@@ -1,5 +1,6 @@
 """What a command prints: tables and progress for people, or one JSON object for machines."""
 
+import ctypes
 import json
 import os
 import sys
@@ -35,7 +36,7 @@ class Output:
 
     def __init__(self, json_only: bool):
         self.json_only = json_only
-        width = None if sys.stdout.isatty() else 120  # in a file or a pipe Rich would take 80 columns
+        width = None if sys.stdout.isatty() else 140  # in a file or a pipe Rich would take 80 columns
         self._people = Console(stderr=json_only, quiet=json_only, highlight=False, width=width)
 
     def __enter__(self) -> "Output":
@@ -49,6 +50,8 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.stdout.flush()
+        # What C printed waits in a buffer of its own, and would come out at the very end.
+        ctypes.CDLL(None).fflush(None)
         os.dup2(self._real, 1)
         os.close(self._real)
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from dvp_mpc.arguments import require_seed
 from dvp_mpc.cli.output import Output
-from dvp_mpc.errors import BadSetting, UsageError
+from dvp_mpc.errors import UsageError
 from dvp_mpc.files import writable_folder
 from dvp_mpc.models import DEFAULT_MODEL
 
@@ -40,8 +41,7 @@ class RosDemo:
             raise UsageError(
                 f"ros-demo needs ROS 2 (pip install '.[ros,sim]', or your distribution's): {error}"
             ) from error
-        if self.seed < 0:
-            raise BadSetting("seed", self.seed, "must not be negative")
+        require_seed(self.seed)
         folder = writable_folder(self.out)
         report = run_demo(
             folder, model=self.model, nodes=self.nodes, rate_hz=self.rate_hz, seed=self.seed, say=output.say
@@ -62,5 +62,7 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("state to command p50 / p99", f"{latency['p50']:.2f} / {latency['p99']:.2f} ms"),
         ("solve p50 / p99 / max", f"{solve['p50']:.2f} / {solve['p99']:.2f} / {solve['max']:.2f} ms"),
         ("time in each safety state", ", ".join(f"{k} {v:.2f} s" for k, v in report["safety_states"].items())),
+        ("plant's time / time that passed", f"{report['plant_real_time']:.3f}"),
+        ("plant's watchdog held the arm for", f"{report['watchdog_braked_s']:.2f} s"),
         ("rights of the command loop", report["rights"]),
     ]

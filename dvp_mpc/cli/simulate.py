@@ -17,7 +17,7 @@ from dvp_mpc.disturbance import ExternalWrench, parse_disturbance
 from dvp_mpc.errors import BadSetting, UsageError
 from dvp_mpc.files import whole_file, writable_folder
 from dvp_mpc.models import DEFAULT_MODEL, load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.optimum import running_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.studies.plots import plot_log

@@ -7,25 +7,35 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 from rich.progress import Progress, TaskID
 
 from dvp_mpc.cli.interrupt import Interrupt
 from dvp_mpc.cli.output import Output
-from dvp_mpc.errors import UsageError
+from dvp_mpc.errors import BadSetting, UsageError
 from dvp_mpc.files import writable_folder
+from dvp_mpc.models import golden_of
 from dvp_mpc.presets import PRESETS, Preset
-from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.problem.task import sample_starts
-from dvp_mpc.value_file import Golden, save_value
+from dvp_mpc.studies.probe import NODES, Probe
+from dvp_mpc.value import ValueFunction
+from dvp_mpc.value_file import save_value
+from dvp_mpc.workers import Workers, unordered
 
-GOLDEN_STATES = 16
 PACKAGES = ("dvp-mpc", "crocoddyl", "pin", "example-robot-data", "numpy", "scipy", "torch", "pytorch-optimizer")
+
+
+class Backend(str, Enum):
+    """Who solves the problems; the labels are the same."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,17 @@ class Train:
     """Folder of the run, with its data, curves and table; unset: runs/train/PRESET."""
     model: Path | None = None
     """File for the frozen value; unset: PRESET.safetensors in the folder of the run."""
+    backend: Annotated[Backend, tyro.conf.EnumChoicesFromValues] = Backend.LOCAL
+    """Who solves the problems: processes of this machine, or a Ray cluster (extra 'ray'). Has no influence on the result."""
+    address: str | None = None
+    """The Ray cluster: "auto", the one that this machine is part of; HOST:PORT of its head node; "local", one that is started
+    here and ends with the run. Unset: auto."""
     json: bool = False
     """Print one JSON object and nothing else."""
+
+    def __post_init__(self) -> None:
+        if self.address is not None and self.backend is not Backend.RAY:
+            raise BadSetting("address", self.address, "names a Ray cluster; add --backend ray")
 
     def run(self, output: Output) -> int:
         """Train, freeze, report."""
@@ -60,8 +79,9 @@ class Train:
             raise UsageError(f"--model {self.model} is a folder; name a file in it")
         path = self.model or folder / f"{self.preset}.safetensors"
         writable_folder(path.parent)
-        with output.progress() as progress, Interrupt() as interrupt:
-            run = dvp.run(task, self.settings.dvp, folder, _Watch(progress, interrupt))
+        with self._workers() as workers, output.progress() as progress, Interrupt() as interrupt:
+            watch = _Watch(progress, interrupt, Probe(task), folder)
+            run = dvp.run(task, self.settings.dvp, folder, watch, workers=workers)
         seconds = time.monotonic() - began
         plot_training(folder, folder / "training.png")
         facts = {
@@ -78,22 +98,32 @@ class Train:
             "date": datetime.date.today().isoformat(),
             "command": shlex.join(["dvp-mpc", *sys.argv[1:]]),
         }
-        card = save_value(path, run.value, task, _golden(task), facts)
+        card = save_value(path, run.value, task, golden_of(task), facts)
         rows = [row._asdict() for row in run.rows]
         output.report({"rows": rows, "card": card, "seconds": seconds, "run_dir": str(folder), "model": str(path)})
         cells = [[_cell(value) for value in row] for row in run.rows]
         output.table(f"{self.preset}: iteration {run.best} kept", [name.replace("_", " ") for name in rows[0]], cells)
-        for file in (folder / "table.csv", folder / "training.png", path):
+        for file in (folder / "table.csv", folder / "probe.csv", folder / "training.png", path):
             output.say(f"wrote {file}")
         output.say(f"done in {seconds:.0f} s")
         return 0
+
+    @contextmanager
+    def _workers(self) -> Iterator[Workers]:
+        if self.backend is Backend.LOCAL:
+            yield unordered
+            return
+        from dvp_mpc.cluster import ray_cluster, ray_unordered  # raises UsageError without ray
+
+        with ray_cluster(self.address or "auto", self.settings.dvp.jobs):
+            yield ray_unordered
 
 
 class _Watch:
     """Progress bars of a run."""
 
-    def __init__(self, progress: Progress, interrupt: Interrupt):
-        self._progress, self._interrupt = progress, interrupt
+    def __init__(self, progress: Progress, interrupt: Interrupt, probe: Probe, folder: Path):
+        self._progress, self._interrupt, self._probe, self._folder = progress, interrupt, probe, folder
         self._bars: dict[str, TaskID] = {}
 
     def _update(self, what: str, done: int, total: int, note: str) -> None:
@@ -110,21 +140,19 @@ class _Watch:
         self._update(f"iteration {iteration}: training", int(row["step"]) + 1, steps, note)
 
     def died(self, workers: int) -> None:
-        print(f"dvp-mpc: {workers} worker processes died; their chunks were solved again", file=sys.stderr)
+        print(f"dvp-mpc: {workers} workers died; their chunks were solved again", file=sys.stderr)
 
-    def row(self, row: Any) -> None:
+    def row(self, row: Any, value: ValueFunction) -> None:
+        found = self._probe(row.iteration, value)
+        self._probe.write(self._folder / "probe.csv")
+        losses = ", ".join(
+            f"N={n} loses {100 * found[f'loss_{n}_median']:.2f} %, at worst {100 * found[f'loss_{n}_worst']:.2f} %"
+            for n in NODES
+        )
         error, residual = row.policy_gradient_error, row.bellman_residual
-        self._progress.print(f"iteration {row.iteration}: policy error {error:.2e}, Bellman residual {residual:.2e}")
-
-
-def _golden(task: ReachTask) -> Golden:
-    rng = np.random.default_rng(0)
-    goals = [task.sample_goal(rng) for _ in range(GOLDEN_STATES)]
-    x = sample_starts(task, rng, GOLDEN_STATES)
-    (lower, upper), beyond = task.state_limits, 0.1
-    x[0::4], x[2::4] = lower - beyond, upper + beyond  # the limits' own residuals are zero anywhere else
-    t, Jt = zip(*(task.tool_jacobian(row) for row in x), strict=True)
-    return Golden([goal.frame for goal in goals], x, np.array(t), np.array(Jt))
+        self._progress.print(
+            f"iteration {row.iteration}: policy error {error:.2e}, Bellman residual {residual:.2e}; {losses}"
+        )
 
 
 def _versions() -> dict[str, str]:

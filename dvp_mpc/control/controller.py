@@ -19,9 +19,9 @@ from dvp_mpc.control.observer import MomentumObserver
 from dvp_mpc.control.planner import InlinePlanner, Planned, Planner, Policy, Solver
 from dvp_mpc.control.statistics import Statistics
 from dvp_mpc.control.supervisor import AGE_LIMIT, LOST, ROUNDING, Facts, State, Supervisor
-from dvp_mpc.control.torque import Limiter, beyond_limits, guarded, hold_torque
+from dvp_mpc.control.torque import Limiter, SpeedWatch, beyond_limits, guarded, hold_torque
 from dvp_mpc.errors import BadSetting, NotReady
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.value import ValueFunction
 
@@ -79,7 +79,7 @@ class Controller:
         self._period = 1 / settings.rate_hz
         self._steps_per_plan = round(settings.rate_hz / settings.plan_hz)
         self._limiter = Limiter(task.arm.torque_limit, self._period)
-        self._gate = Gate(task.arm)
+        self._gate, self._speeding = Gate(task.arm), SpeedWatch(task.arm)
         self._supervisor = Supervisor(armed=not settings.arming)
         self._now = 0.0  # [s] the caller's, or counted from 0
         self._begun = False
@@ -142,9 +142,14 @@ class Controller:
         return self._estimate.x is None or (self.state is State.FAULT and unknown)
 
     @property
+    def trust_score(self) -> float:
+        """How far out of the region that the value is trusted on state and goal lie: at most 1 inside; NaN: no state yet."""
+        return np.nan if self._estimate.x is None else self.task.region.score(self._estimate.x, self._goal)
+
+    @property
     def trusted(self) -> bool:
-        """Whether the state lies in the region that the value is trusted on."""
-        return self._estimate.x is not None and self.task.trusts(self._estimate.x)
+        """Whether state and goal lie in the region that the value is trusted on."""
+        return self.trust_score <= 1
 
     @property
     def goal_in_world(self) -> np.ndarray:
@@ -223,7 +228,7 @@ class Controller:
             self._observer.step(self._estimate.x, self._torque, elapsed)
         self._plan_ahead()
         before = self.state
-        if self._supervisor(elapsed, self._facts()) is not before:
+        if self._supervisor(elapsed, self._facts(elapsed)) is not before:
             self.statistics.transitions.append((self._now, self.state.value, self.reason))
         asked = self._ask()
         if self.silent:
@@ -262,19 +267,20 @@ class Controller:
         else:
             self._plan, self._plan_time, self._plans = answer.plan, answer.t, self._plans + 1
 
-    def _facts(self) -> Facts:
+    def _facts(self, elapsed: float) -> Facts:
         now, period = self._now, 1 / self.settings.plan_hz
         age, plan_age = now - self._estimate.measured_at, now - self._plan_time
         degraded = ""
-        if self._estimate.x is not None and not self.task.trusts(self._estimate.x):
+        if self._estimate.x is not None and not self.trusted:
             degraded = "outside the region that the value is trusted on"
         elif not self._fresh and age > 1.5 * self._period:  # a sample that is a little late is not missing
             degraded = "no new state"
         elif plan_age > (1 + self._planner.latency) * period - ROUNDING:
             degraded = "no new plan"
         fatal = self._fatal or self._planner.failure
-        if not fatal and self._fresh and self._estimate.x is not None:
-            fatal = beyond_limits(self.task.arm, self._estimate.x[:DOF])
+        if self._fresh and self._estimate.x is not None:  # what is only predicted latches nothing
+            speeding = self._speeding(self._estimate.x[DOF:], elapsed)
+            fatal = fatal or beyond_limits(self.task.arm, self._estimate.x[:DOF]) or speeding
         fastest = np.inf if self._estimate.x is None else float(np.abs(self._estimate.x[DOF:]).max())
         limit = min((PLAN_PERIODS + self._planner.latency) * period, max(period, AGE_LIMIT)) + self._period / 2
         return Facts(age, plan_age, limit, self._plans, fastest, degraded, self._alarm, fatal)

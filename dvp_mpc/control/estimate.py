@@ -6,7 +6,8 @@ import numpy as np
 
 from dvp_mpc.control.supervisor import AT_REST
 from dvp_mpc.control.torque import predict
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 NOW = 0.001  # [s] a sample younger than this is not predicted forward
 LONGEST = 0.1  # [s] that can be bridged by prediction: a gap, or a sample's way to us

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 LATE = 0.1  # [s] how much later than counted a sample may come
 RESYNC = 0.1  # [s] for which another time base must run before it is believed

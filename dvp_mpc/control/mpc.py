@@ -9,7 +9,7 @@ import numpy as np
 
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.problem.ocp import build_problem, retarget
-from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve, trajectory
+from dvp_mpc.problem.solver import Nodes, Status, Trajectory, make_solver, quasi_static_guess, solve, trajectory
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import ValueFunction
 
@@ -89,24 +89,25 @@ class MPC:
         self._last = solution if solution.status.usable else None
         return Plan(solution, self.task.dt)
 
-    def _refined(self, guess: tuple[list, list], iterations: int) -> Trajectory:
+    def _refined(self, guess: tuple[Nodes, Nodes], iterations: int) -> Trajectory:
         """Solve, with another iteration where the last one left gaps or still promised much."""
         solution = self._solve(*guess, iterations=iterations)
         if solution.status is Status.OPEN_GAPS or self._solver.stop > self.settings.again_above:
             closed = solution.status.usable
-            again = self._solve(list(solution.xs), list(solution.us), iterations=1, feasible=closed)
+            again = self._solve(solution.xs, solution.us, iterations=1, feasible=closed)
             solution = again if again.status.usable else solution  # at a kink there may be nothing left to gain
         return solution
 
-    def _solve(self, xs: list, us: list, iterations: int, feasible: bool = False) -> Trajectory:
+    def _solve(self, xs: Nodes, us: Nodes, iterations: int, feasible: bool = False) -> Trajectory:
         return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))
 
 
-def shifted(last: Trajectory, x: np.ndarray, elapsed_nodes: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """A solution read `elapsed_nodes` further on, from state x: xs (N+1 states), us (N controls)."""
+def shifted(last: Trajectory, x: np.ndarray, elapsed_nodes: float) -> tuple[np.ndarray, np.ndarray]:
+    """A solution read `elapsed_nodes` further on, from state x: xs (N+1, nx), us (N, nu)."""
     whole, share = divmod(elapsed_nodes, 1.0)
     xs, us = (_advance(values, int(whole), share) for values in (last.xs, last.us))
-    return [x, *xs[1:]], list(us)
+    xs[0] = x
+    return xs, us
 
 
 def _advance(values: np.ndarray, whole: int, share: float) -> np.ndarray:

@@ -10,7 +10,8 @@ model, for which the plan is right: the offset is gone.
 
 import numpy as np
 
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 BANDWIDTH = 10.0  # [rad/s] K
 MOST = 0.5  # [-] of the torque limits: what may be taken for a disturbance

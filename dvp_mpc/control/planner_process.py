@@ -3,11 +3,10 @@
 Crocoddyl's solve holds Python's lock for its whole length, and an assertion in C++ ends the process. In one process with
 the loop, a solver that hangs or aborts would take the torque with it. Here it takes itself: the loop goes on with the last
 plan, then HOLD, then FAULT. Requests and answers are some kB through a pipe, with one request under way at most, so that
-no write ever waits.
+no write ever waits. Its replacement is forked from a server that has imported Crocoddyl: a fresh interpreter would do so for
+a second, on the cores of the loop that holds the arm meanwhile.
 """
 
-import multiprocessing
-import os
 import pickle
 import signal
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dvp_mpc.control.fork_server import SERVER_GONE, forked, packed
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.planner import Planned, Solver
 from dvp_mpc.errors import RunFailed
@@ -26,7 +26,8 @@ from dvp_mpc.value import ValueFunction
 
 HUNG = 0.2  # [s] without an answer; a solve takes 1 ms, the first one 20 ms
 STARTING = "the solver is starting"
-START = 60.0  # [s] a fresh interpreter has to import and solve once
+START = 60.0  # [s] the server has to import, and the child to solve once
+PRELOAD = ("dvp_mpc.control.planner",)
 
 
 @dataclass(eq=False)
@@ -62,8 +63,8 @@ class ProcessPlanner:
         prepare: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """prepare: called in the child before it begins, to set its priority; it must pickle."""
-        self._arguments = (task, goal, terminal, settings, prepare)
+        """prepare: called in the child once it can solve, to set its priority; it must pickle."""
+        self._arguments, self._first_goal = packed((task, goal, terminal, settings, prepare)), goal
         self._clock = clock
         self._child = self._start()
         try:
@@ -118,7 +119,11 @@ class ProcessPlanner:
         return answer
 
     def restart(self) -> None:
-        """Replace the child. Returns at once; `failure` is "" when the new one has solved."""
+        """Replace the child; `failure` is "" when the new one has solved.
+
+        Returns in milliseconds, or in the second or two that a new server takes where that had been killed as well. Not for
+        a thread with real-time rights, which that server would inherit.
+        """
         old, self._child = self._child, self._start()
         _end(old)
 
@@ -127,12 +132,8 @@ class ProcessPlanner:
         _end(self._child)
 
     def _start(self) -> _Child:
-        context = multiprocessing.get_context("spawn")  # a fork would inherit threads that do not exist in it
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, *self._arguments), name="solver", daemon=True)
-        process.start()
-        theirs.close()
-        return _Child(process, ours, goal=self._arguments[1])
+        process, pipe = forked(_serve, self._arguments, PRELOAD, "solver")
+        return _Child(process, pipe, goal=self._first_goal)
 
     def _look_whether_ready(self, child: _Child) -> None:
         try:
@@ -148,6 +149,8 @@ class ProcessPlanner:
 
 
 def _how(code: int | None) -> str:
+    if code == SERVER_GONE:
+        return "with the server that it was forked from"
     return f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
 
 
@@ -166,17 +169,13 @@ def _serve(
     prepare: Callable[[], object] | None,
 ) -> None:
     """Answer requests until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    parent = os.getppid()
-    if prepare is not None:
-        prepare()
     solver = Solver(task, goal, terminal, settings)
-    pipe.send(solver(0.0, goal.x, goal, True))
+    first = solver(0.0, goal.x, goal, True)
+    if prepare is not None:  # not before: building takes 50 ms, and the loop may need the processor
+        prepare()
+    pipe.send(first)
     while True:
         try:
-            while not pipe.poll(1.0):
-                if os.getppid() != parent:  # killed without closing the pipe
-                    return
             t, x, news, trusted = pipe.recv()
             goal = goal if news is None else news
             pipe.send(solver(t, x, goal, trusted))

@@ -4,26 +4,29 @@ The work is cut into chunks, each with a seed of its own and each written to dis
 any moment and resumed, gives the same labels with any number of processes, and repeats one chunk when a worker dies.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import crocoddyl
 import numpy as np
 
 from dvp_mpc.errors import RunFailed
 from dvp_mpc.files import DAMAGED, whole_file
 from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels
-from dvp_mpc.learning.sampling import sample_training_start
+from dvp_mpc.learning.sampling import follow, sample_training_start
 from dvp_mpc.learning.settings import Sampling, Starts
 from dvp_mpc.problem.ocp import build_problem, retarget
-from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
-from dvp_mpc.problem.task import Task
+from dvp_mpc.problem.solver import Nodes, Status, make_solver, quasi_static_guess, solve
+from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import ValueFunction
-from dvp_mpc.workers import unordered
+from dvp_mpc.workers import Workers, unordered
 
 CHUNK = 20  # problems; half a second of work, the most that a dead worker costs
-TRIES = 3  # deaths of workers before the run gives up
+TRIES = 3  # workers that one chunk may cost before the run gives up; a machine that dies takes many workers at once
 
 
 class Chunk(NamedTuple):
@@ -52,18 +55,31 @@ def solve_chunk(
     rng = np.random.default_rng(seed)
     solved: list[Solved] = []
     solver = None
-    for _ in range(count):
-        goal = task.sample_goal(rng)
+    for k in range(count):
+        if k % sampling.per_goal == 0:
+            goal = task.sample_goal(rng)
         x0 = sample_training_start(task, goal, sampling.starts, value if learned else None, rng)
         if solver is None:  # one for all: making the data of a hundred nodes takes a tenth of a solve
             problem = build_problem(task, goal, x0, sampling.horizon, value)
-            solver = make_solver(problem)
+            solver = make_solver(problem, sampling.tolerance)
         else:
             retarget(problem, task, goal)
             problem.x0 = x0
-        if solve(solver, *quasi_static_guess(problem, goal.u), iterations=sampling.iterations) is Status.CONVERGED:
+        xs, us, led = _guess(task, goal, problem, value if learned else None, sampling)
+        if solve(solver, xs, us, iterations=sampling.iterations, feasible=led) is Status.CONVERGED:
             solved.append(read_labels(task, goal, solver, np.array(sampling.nodes)))
     return Chunk(from_solved(solved).arrays() if solved else {}, count - len(solved))
+
+
+def _guess(
+    task: Task, goal: Goal, problem: crocoddyl.ShootingProblem, value: ValueFunction | None, sampling: Sampling
+) -> tuple[Nodes, Nodes, bool]:
+    """A first guess of states and controls, and whether the states are where the controls lead."""
+    if value is not None and sampling.follow:
+        xs, us = follow(task, goal, np.array(problem.x0), value, sampling.follow, sampling.horizon)
+        if len(us) == sampling.horizon:
+            return xs, us, True
+    return *quasi_static_guess(problem, goal.u), False
 
 
 def collect(
@@ -75,36 +91,38 @@ def collect(
     seed: tuple[int, ...],
     folder: Path,
     jobs: int = -1,
+    workers: Workers = unordered,
     progress: Progress = lambda done, total, rejected: None,
 ) -> Collected:
     """Solve sampling.problems problems that end in `value` (eq. 6; None: zero) and keep their labels under folder.
 
     learned says that `value` is more than a first guess, so that states of its own loop are worth sampling. Raises
-    RunFailed when no problem converged or a worker keeps dying.
+    RunFailed when no problem converged or a chunk keeps killing its worker.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [min(CHUNK, sampling.problems - start) for start in range(0, sampling.problems, CHUNK)]
     paths = [folder / f"chunk{k:04d}.npz" for k in range(len(sizes))]
     kept = {k: chunk for k, path in enumerate(paths) if (chunk := _read(path)) is not None}
     done = sum(sizes[k] for k in kept)
-    rejected, deaths = sum(chunk.rejected for chunk in kept.values()), 0
+    rejected, deaths = sum(chunk.rejected for chunk in kept.values()), Counter[int]()
     progress(done, sampling.problems, rejected)
     work = partial(_solve_numbered, task, value, learned, sampling, seed)
     while todo := [(k, size) for k, size in enumerate(sizes) if k not in kept]:
-        for (k, size), chunk, death in unordered(work, todo, jobs):
-            if death is not None:
-                deaths += 1
-                if deaths == TRIES:
-                    raise RunFailed(f"a worker process died {TRIES} times while solving ({folder}): {death}") from death
-                continue
-            kept[k] = chunk
-            _write(paths[k], chunk)
-            done, rejected = done + size, rejected + chunk.rejected
-            progress(done, sampling.problems, rejected)
+        with closing(workers(work, todo, jobs)) as ended:
+            for (k, size), chunk, death in ended:
+                if death is not None:
+                    deaths[k] += 1
+                    if deaths[k] == TRIES:
+                        raise RunFailed(f"a worker died {TRIES} times while solving {paths[k]}: {death}") from death
+                    continue
+                kept[k] = chunk
+                write_chunk(paths[k], chunk)
+                done, rejected = done + size, rejected + chunk.rejected
+                progress(done, sampling.problems, rejected)
     parts = [Labels(**kept[k].arrays) for k in sorted(kept) if kept[k].arrays]
     if not parts:
         raise RunFailed(f"none of {sampling.problems} problems converged within {sampling.iterations} iterations")
-    return Collected(concatenate(parts), sampling.problems, rejected, deaths)
+    return Collected(concatenate(parts), sampling.problems, rejected, deaths.total())
 
 
 def _solve_numbered(
@@ -119,7 +137,8 @@ def _solve_numbered(
     return solve_chunk(task, value, learned, sampling, [*seed, k], size)
 
 
-def _write(path: Path, chunk: Chunk) -> None:
+def write_chunk(path: Path, chunk: Chunk) -> None:
+    """Keep a chunk on disk."""
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **chunk.arrays, rejected=np.array(chunk.rejected))
 

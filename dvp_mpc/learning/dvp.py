@@ -20,10 +20,11 @@ from dvp_mpc.learning.accuracy import Accuracy, assess
 from dvp_mpc.learning.dataset import collect, ground_truth_sampling
 from dvp_mpc.learning.labels import Labels, concatenate
 from dvp_mpc.learning.run_folder import Row, RunFolder
-from dvp_mpc.learning.settings import DvpSettings, First, Net
+from dvp_mpc.learning.settings import DvpSettings, First, Net, Sampling
 from dvp_mpc.learning.training import fit, fresh_value
 from dvp_mpc.problem.task import Task
 from dvp_mpc.value import Layout, RiccatiValue, Value, ValueFunction
+from dvp_mpc.workers import Workers, unordered
 
 # First word of every seed. Evaluation and simulation have words of their own, so that whatever seed a user picks, no start
 # or goal of training comes up again.
@@ -45,7 +46,7 @@ class Watch(Protocol):
 
     def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
     def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
-    def row(self, row: Row) -> None: ...
+    def row(self, row: Row, value: Value) -> None: ...
     def died(self, workers: int) -> None: ...
 
 
@@ -58,16 +59,17 @@ def run(
     *,
     first: ValueFunction | None = None,
     truth: Labels | None = None,
+    workers: Workers = unordered,
 ) -> Run:
     """Make a value from nothing, or go on where an interrupted run in the folder `path` stopped, with the same result.
 
     first: terminal cost of the first iteration instead of settings.first, truth: ground truth where the Riccati value does
-    not end a long horizon well; neither is part of what the folder knows a run by.
+    not end a long horizon well, workers: who solves the problems; none is part of what the folder knows a run by.
 
     Raises UsageError when the folder holds another run, and RunFailed when no problem could be solved.
     """
     folder = RunFolder(path, task.digest, settings)
-    collected = partial(collect, task, jobs=settings.jobs)
+    collected = partial(collect, task, jobs=settings.jobs, workers=workers)
     layout_of(task, settings.net)  # refuses a bad network before hours of solving
     if truth is None:
         ground_truth = collected(
@@ -92,7 +94,7 @@ def run(
         terminal: ValueFunction | None = value or first
         data = collected(
             terminal,
-            settings.sampling,
+            sampling_of(settings, n),
             learned=value is not None,
             seed=(TRAINING, settings.seed, n),
             folder=folder.labels(n),
@@ -116,7 +118,7 @@ def run(
         rows.append(row)
         values.append(value)
         folder.write_table(rows)
-        watch.row(row)
+        watch.row(row, value)
         if row.bellman_residual < settings.tolerance:
             break
     best = int(np.argmin([row.policy_gradient_error for row in rows]))
@@ -137,6 +139,18 @@ def _fit(
     start = before or fresh_value(layout_of(task, settings.net), data, task.state_limits, rng)
     effort = replace(settings.fit, steps=round((settings.last_fit if last else 1.0) * settings.fit.steps))
     return fit(start, data, truth, effort, rng, partial(watch.step, n, effort.steps))
+
+
+def sampling_of(settings: DvpSettings, n: int) -> Sampling:
+    """What iteration n solves."""
+    sampling = settings.sampling
+    if n > 0:
+        return sampling
+    return replace(
+        sampling,
+        problems=settings.first_problems or sampling.problems,
+        horizon=settings.first_horizon or sampling.horizon,
+    )
 
 
 def layout_of(task: Task, net: Net) -> Layout:

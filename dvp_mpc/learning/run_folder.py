@@ -6,19 +6,19 @@ iterationN/labels/       its data, in chunks
 iterationN/training.csv  losses over its steps
 iterationN/fitted.npz    its weights and its row of the table, written last
 table.csv                the table so far
+probe.csv                closed loops with the value of each iteration (`dvp-mpc train` adds it)
 """
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dvp_mpc.errors import UsageError
-from dvp_mpc.files import DAMAGED, whole_file, writable_folder
+from dvp_mpc.files import DAMAGED, whole_file, writable_folder, write_table
 from dvp_mpc.learning.settings import DvpSettings
 
 
@@ -72,20 +72,13 @@ class RunFolder:
 
     def keep(self, weights: dict[str, np.ndarray], row: Row, curve: Sequence[dict[str, float]]) -> None:
         """Store a finished iteration."""
-        _write_table(self._fitted(row.iteration).with_name("training.csv"), list(curve[0]), [r.values() for r in curve])
+        write_table(self._fitted(row.iteration).with_name("training.csv"), list(curve[0]), [r.values() for r in curve])
         with whole_file(self._fitted(row.iteration)) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **weights, row=np.array(row, dtype=float))
 
     def write_table(self, rows: Sequence[Row]) -> None:
         """Write the table so far."""
-        _write_table(self.path / "table.csv", Row._fields, rows)
+        write_table(self.path / "table.csv", Row._fields, rows)
 
     def _fitted(self, iteration: int) -> Path:
         return self.path / f"iteration{iteration}" / "fitted.npz"
-
-
-def _write_table(path: Path, head: Sequence[str], rows: Sequence[Any]) -> None:
-    with whole_file(path) as part, part.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)

@@ -1,11 +1,10 @@
 """Where training trajectories start: mostly in the trusted box, the rest where a short-horizon loop may find itself."""
 
-import crocoddyl
 import numpy as np
 
 from dvp_mpc.learning.settings import Starts
 from dvp_mpc.problem.ocp import build_problem
-from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve
+from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve, trajectory
 from dvp_mpc.problem.task import Goal, Task, sample_starts
 from dvp_mpc.value import ValueFunction
 
@@ -18,15 +17,15 @@ def sample_training_start(
     middle, half = (lower + upper) / 2, (upper - lower) / 2
     kind = rng.uniform()
     if kind < starts.near:
-        x = goal.x + 10 ** rng.uniform(-2, 0) * half * rng.uniform(-1, 1, task.nx)
+        x = task.stoppable(goal.x + 10 ** rng.uniform(-2, 0) * half * rng.uniform(-1, 1, (1, task.nx)))[0]
     elif kind < starts.near + starts.wide:
-        x = np.clip(middle + 1.35 * half * rng.uniform(-1, 1, task.nx), *task.state_limits)
+        x = task.stoppable(np.clip(middle + 1.35 * half * rng.uniform(-1, 1, (1, task.nx)), *task.state_limits))[0]
     elif kind < starts.near + starts.wide + starts.kicked:
         x = _kick(task, goal, sample_starts(task, rng, 1)[0], rng)
     else:
         x = sample_starts(task, rng, 1)[0]
     if value is not None and rng.uniform() < starts.loop:
-        x = _loop(task, goal, value, x, int(rng.integers(1, 61)))
+        x = follow(task, goal, x, value, 1, int(rng.integers(1, 61)))[0][-1]
     return x
 
 
@@ -43,15 +42,25 @@ def _kick(task: Task, goal: Goal, x: np.ndarray, rng: np.random.Generator) -> np
     return x
 
 
-def _loop(task: Task, goal: Goal, value: ValueFunction, x: np.ndarray, steps: int) -> np.ndarray:
-    problem = build_problem(task, goal, x, 1, value)
-    solver: crocoddyl.SolverAbstract = make_solver(problem)
-    _, us = quasi_static_guess(problem, goal.u)
-    ahead = x
-    for _ in range(steps):
-        problem.x0 = x
-        if not solve(solver, [x, ahead], us, iterations=2).usable:
+def follow(
+    task: Task, goal: Goal, x0: np.ndarray, value: ValueFunction, nodes: int, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the controller with `nodes` nodes and this value leads from x0 (nx,): xs (n+1, nx), us (n, nu).
+
+    n is `steps`, less where a solve failed.
+    """
+    problem = build_problem(task, goal, x0, nodes, value)
+    solver = make_solver(problem)
+    guess = [np.array(part) for part in quasi_static_guess(problem, goal.u)]
+    xs, us = [x0], []
+    for k in range(steps):
+        problem.x0 = guess[0][0] = xs[-1]
+        if k == 0 or not (status := solve(solver, *guess, iterations=2)).usable:
+            status = solve(solver, *guess, iterations=30)
+        if not status.usable:
             break
-        us = [np.array(solver.us[0])]
-        x = ahead = np.array(solver.xs[1])
-    return x
+        plan = trajectory(solver, status)
+        xs.append(plan.xs[1])
+        us.append(plan.us[0])
+        guess = [np.concatenate([part[1:], part[-1:]]) for part in (plan.xs, plan.us)]
+    return np.array(xs), np.array(us).reshape(len(us), task.nu)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from dvp_mpc.arguments import require_jobs, require_seed
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.value import Kind
 
@@ -62,6 +63,14 @@ class Sampling:
     """Where the problems start."""
     iterations: int = 100
     """Solver iterations before a problem counts as unconverged and is left out."""
+    tolerance: float = 1e-7
+    """Decrease of the cost still to be expected at which a problem counts as solved. Of a value of 10, 1e-5 is a millionth;
+    what a label's gradient then lacks costs a policy as much."""
+    follow: int = 0
+    """Nodes of the controller whose motion, with the value at hand, is the solver's first guess; 0: the guess is to stand
+    still. Only once there is a learned value."""
+    per_goal: int = 1
+    """Problems with one goal in a row; a goal far from home costs as much as a solve."""
 
 
 class Loss(str, Enum):
@@ -95,6 +104,10 @@ class Fit:
     """How it is minimised."""
     floor: float = 0.01
     """Values below this count as this when errors are made relative (w = V + floor)."""
+    policy: float = 20.0
+    """Weight of gradient errors measured by what they cost a one-step policy; 0: not measured so."""
+    curvature: float = 0.3
+    """Weight of errors of the Hessian along random directions; 0: the Hessian is not looked at."""
     threads: int = 2
     """Torch threads."""
 
@@ -105,6 +118,9 @@ class Fit:
         for name in ("rate", "floor"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadSetting(f"fit.{name}", getattr(self, name), "must be positive")
+        for name in ("policy", "curvature"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise BadSetting(f"fit.{name}", getattr(self, name), "must not be negative")
 
 
 class First(str, Enum):
@@ -151,6 +167,10 @@ class DvpSettings:
     window: int | None = None
     """Iterations whose labels are fitted, newest last; unset: all. A first terminal cost that is far off, such as zero, makes
     first labels that are far off too: a window of 1 forgets them, as the paper does."""
+    first_problems: int | None = None
+    """Problems of the first iteration, whose labels are as rough as its terminal cost; unset: as many as in the others."""
+    first_horizon: int | None = None
+    """Nodes of those problems: what the first terminal cost does not know, a long horizon sees; unset: as in the others."""
     net: Net = field(default_factory=Net)
     """The network."""
     validation: int = 200
@@ -164,19 +184,27 @@ class DvpSettings:
         for name in ("iterations", "validation"):
             if getattr(self, name) < 1:
                 raise BadSetting(name, getattr(self, name), "must be at least 1")
+        if self.first_problems is not None and self.first_problems < 1:
+            raise BadSetting("first_problems", self.first_problems, "must be at least 1, or unset")
         if self.window is not None and self.window < 1:
             raise BadSetting("window", self.window, "must be at least 1, or unset for all iterations")
-        if self.seed < 0:
-            raise BadSetting("seed", self.seed, "must not be negative")
-        for name in ("problems", "horizon"):
+        require_seed(self.seed)
+        for name in ("problems", "horizon", "per_goal"):
             if getattr(self.sampling, name) < 1:
                 raise BadSetting(f"sampling.{name}", getattr(self.sampling, name), "must be at least 1")
+        if not self.sampling.tolerance > 0:
+            raise BadSetting("sampling.tolerance", self.sampling.tolerance, "must be positive")
+        if self.sampling.follow < 0:
+            raise BadSetting("sampling.follow", self.sampling.follow, "must not be negative")
         nodes, horizon = self.sampling.nodes, self.sampling.horizon
         if not nodes or min(nodes) < 0 or max(nodes) > horizon:
             raise BadSetting(
                 "sampling.nodes", nodes, f"must name at least one node, all from 0 to the horizon's {horizon}"
             )
-        if self.jobs == 0:
-            raise BadSetting("jobs", 0, "must be a number of processes, or -1 for one per core")
+        if self.first_horizon is not None and self.first_horizon < max(nodes):
+            raise BadSetting(
+                "first_horizon", self.first_horizon, f"must reach the last label, node {max(nodes)}, or unset"
+            )
+        require_jobs(self.jobs)
         if not self.last_fit > 0:
             raise BadSetting("last_fit", self.last_fit, "must be positive")

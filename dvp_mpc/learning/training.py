@@ -2,8 +2,9 @@
 
 Sobolev regression (paper, eq. 7-8) with every error measured by what it costs. With w = V + floor and e the gradient error:
 
-    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + 20 min(||C e||^2 / w, 20) + 0.3 curvature^2
-                   K K' = V_xx, C of labels.py;  curvature = clip((2 ||J d||^2 - d' V_xx d) / d' V_xx d, -3, 3), d random
+    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + a min(||C e||^2 / w, 20) + b bend^2
+                   a, b: settings.policy and .curvature;  K K' = V_xx, C of labels.py
+                   bend = clip((2 ||J d||^2 - d' V_xx d) / d' V_xx d, -3, 3), d random
     Sobolev loss   (V_net - V)^2 / var(V) + ||e||^2 / var(V_x)                   the paper's, scaled to be of order one
     classical      (V_net - V)^2 / var(V)
 
@@ -262,11 +263,11 @@ def _loss(
     parts = {
         "value": ((dV / w) ** 2).mean(),
         "gradient": gradient.clamp(max=50).mean(),
-        "policy": 20 * policy.clamp(max=20).mean(),
+        "policy": settings.policy * policy.clamp(max=20).mean(),
     }
     if network.layout.kind is Kind.RESIDUAL:
         truth = torch.einsum("ni,nij,nj->n", d, batch["Vxx"], d)
-        parts["curvature"] = 0.3 * ((curvature - truth) / (truth + 1e-6)).clamp(-3, 3).square().mean()
+        parts["curvature"] = settings.curvature * ((curvature - truth) / (truth + 1e-6)).clamp(-3, 3).square().mean()
     return parts
 
 

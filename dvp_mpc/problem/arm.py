@@ -8,52 +8,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pinocchio as pin
 
 from dvp_mpc.errors import ArmError, BadSetting, UnknownChoice
-
-DOF = 7
-
-
-@dataclass(frozen=True)
-class Description:
-    """Where an arm comes from and what its URDF leaves open."""
-
-    source: str
-    """An example-robot-data name, "pybullet_data:FILE", or the path of a URDF."""
-    tool_frame: str
-    """Frame whose origin is the tool."""
-    home: tuple[float, ...] = (0.0,) * DOF
-    """Posture from which goal postures are sought, in joint order [rad]."""
-    locked: Mapping[str, float] | None = None
-    """Joints taken out of the model, with the position they are held at [rad or m]."""
-    armature: tuple[float, ...] = (0.1,) * DOF
-    """Rotor inertia seen at each joint [kg m^2]; 0.1 is what MuJoCo Menagerie gives the Panda."""
-
-
-ARMS: dict[str, Description] = {
-    "panda": Description(
-        source="panda",
-        tool_frame="panda_hand_tcp",
-        home=(0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4),
-        locked={"panda_finger_joint1": 0.0, "panda_finger_joint2": 0.0},
-    ),
-    "xarm7": Description(source="xarm7", tool_frame="link_eef", home=(0.0, -0.3, 0.0, 1.2, 0.0, 1.5, 0.0)),
-    "talos_arm": Description(
-        source="talos_arm",
-        tool_frame="gripper_left_base_link",
-        home=(0.6, 0.0, -0.8, 0.0, 0.0, 0.1, -0.5),
-        armature=(0.1,) * 6 + (0.01,),
-    ),
-    "iiwa": Description(
-        source="pybullet_data:kuka_iiwa/model.urdf",
-        tool_frame="lbr_iiwa_link_7",
-        home=(0.0, 0.6, 0.0, -1.4, 0.0, 1.1, 0.0),
-    ),
-}
+from dvp_mpc.problem.arms import ARMS, DOF, Description
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +79,22 @@ class Arm:
     def armature(self) -> np.ndarray:
         """Rotor inertia at each joint: (7,) [kg m^2]."""
         return np.array(self.model.armature)
+
+    @cached_property
+    def screws(self) -> tuple[np.ndarray, np.ndarray]:
+        """The joints' screws (6, 7) [linear, angular] at q = 0 in the world, and the tool's position (3,) [m] there."""
+        q = np.zeros(DOF)
+        J = pin.computeFrameJacobian(self.model, self._data, q, self.tool_id, pin.WORLD)
+        return np.array(J), self.tool_in_world(q)
+
+    @cached_property
+    def reach(self) -> tuple[np.ndarray, float]:
+        """The first joint's origin (3,) [m], which stays, and what the links add up to from there [m]: no point is farther."""
+        pin.forwardKinematics(self.model, self._data, np.zeros(DOF))
+        pin.updateFramePlacements(self.model, self._data)
+        points = [self._data.oMi[joint].translation.copy() for joint in range(1, DOF + 1)]
+        points.append(self._data.oMf[self.tool_id].translation.copy())
+        return points[0], float(sum(np.linalg.norm(b - a) for a, b in pairwise(points)))
 
     def tool_in_world(self, q: np.ndarray) -> np.ndarray:
         """Tool position at posture q: (3,) [m]."""
@@ -199,6 +177,8 @@ def load_arm(
         tuple(sorted(locks.items())),
         _seven("home", description.home if home is None else home, -np.inf),
         _seven("armature", description.armature if armature is None else armature, 0.0),
+        description.velocity_limit,
+        description.torque_limit,
     )
 
 
@@ -217,6 +197,8 @@ def _load(
     locks: tuple[tuple[str, float], ...],
     home: tuple[float, ...],
     armature: tuple[float, ...],
+    velocity_limit: tuple[float, ...] | None,
+    torque_limit: tuple[float, ...] | None,
 ) -> Arm:
     urdf = _find_urdf(source)
     try:
@@ -230,6 +212,12 @@ def _load(
             raise UnknownChoice("locked joint", joint, list(full.names)[1:])
         reference[full.joints[full.getJointId(joint)].idx_q] = position
     model = pin.buildReducedModel(full, [full.getJointId(j) for j, _ in locks], reference)
+    if velocity_limit is not None:
+        model.upperVelocityLimit = np.array(velocity_limit)
+        model.lowerVelocityLimit = -np.array(velocity_limit)
+    if torque_limit is not None:
+        model.upperEffortLimit = np.array(torque_limit)
+        model.lowerEffortLimit = -np.array(torque_limit)
     _require_arm(name, model)
     if not model.existFrame(tool_frame):
         raise UnknownChoice(f"tool frame of '{name}'", tool_frame, [f.name for f in model.frames if f.type == pin.BODY])

@@ -88,6 +88,10 @@ class Discounted:
         """The task's own."""
         return self.base.tool_jacobian(x)
 
+    def stoppable(self, x: np.ndarray) -> np.ndarray:
+        """The task's own."""
+        return self.base.stoppable(x)
+
     def sample_goal(self, rng: np.random.Generator) -> Goal:
         """A goal of the task, with the discounted problem's Riccati root.
 

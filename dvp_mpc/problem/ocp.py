@@ -13,7 +13,7 @@ import numpy as np
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.problem.discount import DiscountedNode, discount_of, undiscounted
 from dvp_mpc.problem.task import Goal, Task
-from dvp_mpc.problem.terminal import ValueNode, zero_node
+from dvp_mpc.problem.terminal import CompiledValueNode, ValueNode, value_node, zero_node
 from dvp_mpc.value import ValueFunction
 
 
@@ -25,7 +25,7 @@ def build_problem(
         raise BadSetting("nodes", nodes, "the horizon needs at least one node")
     running, gamma = task.running_model(goal), discount_of(task)
     horizon = [running] * nodes
-    last = zero_node(task) if terminal is None else ValueNode(task, goal, terminal)
+    last = zero_node(task) if terminal is None else value_node(task, goal, terminal)
     if gamma < 1:
         horizon, last = [DiscountedNode(running, gamma**k) for k in range(nodes)], DiscountedNode(last, gamma**nodes)
     problem = crocoddyl.ShootingProblem(x0, horizon, last)
@@ -40,5 +40,5 @@ def retarget(problem: crocoddyl.ShootingProblem, task: Task, goal: Goal) -> None
     """Move a problem made by build_problem to another goal, in place."""
     task.retarget(problem.runningModels[0], goal)  # what it moves serves the whole horizon
     last = undiscounted(problem.terminalModel)
-    if isinstance(last, ValueNode):
+    if isinstance(last, ValueNode | CompiledValueNode):
         last.retarget(goal)

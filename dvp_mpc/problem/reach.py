@@ -16,67 +16,19 @@ import crocoddyl
 import numpy as np
 
 from dvp_mpc.errors import BadSetting, GoalError
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
+from dvp_mpc.problem.posture import REACHED, nearest_posture
+from dvp_mpc.problem.reach_settings import ReachBox, ReachWeights
+from dvp_mpc.problem.region import Region
 from dvp_mpc.problem.riccati import riccati_root
 from dvp_mpc.problem.task import Goal
 
-REACHED = 1e-6  # [m] tool error at which a goal posture counts as found; Newton's last step goes far below
 # What motions from the start box pass through on their way (60 of them went 0.56 rad beyond it), and training has seen.
 POSTURE_AROUND = 0.6  # [rad] beyond the start box
 SPEED_AROUND = 1.1  # [-] of the velocity limits
-
-
-@dataclass(frozen=True)
-class ReachWeights:
-    """Weights of the running cost, per second."""
-
-    tool: float = 20.0
-    """Tool position error [1/(m^2 s)]."""
-    posture: float = 0.2
-    """Distance from the goal posture [1/(rad^2 s)]."""
-    velocity: float = 0.3
-    """Joint velocity [s/rad^2]."""
-    torque: float = 2e-3
-    """Torque beyond gravity [1/((N m)^2 s)]."""
-    limits: float = 20.0
-    """Excess over the soft position and velocity limits [1/(rad^2 s), s/rad^2]."""
-    limit_margin: float = 0.02
-    """Share of each limit kept free by the barrier [-]."""
-
-    def __post_init__(self) -> None:
-        for name in ("tool", "posture", "velocity", "torque", "limits"):
-            if not (getattr(self, name) >= 0 and np.isfinite(getattr(self, name))):
-                raise BadSetting(f"weights.{name}", getattr(self, name), "must not be negative")
-        for name in ("posture", "velocity", "torque"):  # without them the goal's Riccati equation has no solution
-            if getattr(self, name) == 0:
-                raise BadSetting(f"weights.{name}", 0, "must be positive")
-        if not 0 <= self.limit_margin < 1:
-            raise BadSetting("weights.limit_margin", self.limit_margin, "must lie in [0, 1)")
-
-
-@dataclass(frozen=True)
-class ReachBox:
-    """Goals and starts that the value is trained for, evaluated on and trusted on."""
-
-    goal_lower: tuple[float, float, float] = (0.3, -0.4, 0.15)
-    """Lower corner of the goals in the world frame [m]."""
-    goal_upper: tuple[float, float, float] = (0.7, 0.4, 0.75)
-    """Upper corner of the goals in the world frame [m]."""
-    posture: tuple[float, ...] = (1.2, 0.8, 1.2, 0.8, 1.2, 0.8, 1.2)
-    """Start postures: home plus or minus this, cut at the joint limits [rad]."""
-    speed: float = 1.5
-    """Start speeds of every joint: plus or minus this [rad/s]."""
-    margin: float = 0.03
-    """Start postures keep this far from the joint limits [rad]."""
-
-    def __post_init__(self) -> None:
-        if not all(low < up for low, up in zip(self.goal_lower, self.goal_upper, strict=True)):
-            raise BadSetting("box.goal_lower", self.goal_lower, f"must lie below goal_upper = {self.goal_upper}")
-        if len(self.posture) != DOF or not all(half > 0 for half in self.posture):
-            raise BadSetting("box.posture", self.posture, f"needs {DOF} positive half-widths [rad]")
-        for name in ("speed", "margin"):
-            if not getattr(self, name) > 0:
-                raise BadSetting(f"box.{name}", getattr(self, name), "must be positive")
+# Goal postures lie up to 0.1 rad outside even that. Training starts near them too, a start box's half-width away and less.
+GOAL_AROUND = 0.2  # [rad] beyond the goal posture
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +67,26 @@ class ReachTask:
         upper = np.minimum(arm.home + half, arm.upper - self.box.margin)
         return np.concatenate([lower, -speed]), np.concatenate([upper, speed])
 
-    def trusts(self, x: np.ndarray) -> bool:
-        """Whether x (14,) lies where the value was trained: the start box, and what motions from there pass through."""
-        lower, upper = self._trusted
-        return bool(((x >= lower) & (x <= upper)).all())
-
     @cached_property
-    def _trusted(self) -> tuple[np.ndarray, np.ndarray]:
-        (lower, upper), fastest = self.start_box, SPEED_AROUND * self.arm.velocity_limit
-        return (
-            np.concatenate([lower[:DOF] - POSTURE_AROUND, -fastest]),
-            np.concatenate([upper[:DOF] + POSTURE_AROUND, fastest]),
+    def region(self) -> Region:
+        """Where the value was trained: the start box, what motions from there pass through, and the goal box.
+
+        Cut at the joints' own limits: beyond them there was no training, however far the motions would reach.
+        """
+        arm, (lower, upper), fastest = self.arm, self.start_box, SPEED_AROUND * self.arm.velocity_limit
+        return Region(
+            lower=np.concatenate([np.maximum(lower[:DOF] - POSTURE_AROUND, arm.lower), -fastest]),
+            upper=np.concatenate([np.minimum(upper[:DOF] + POSTURE_AROUND, arm.upper), fastest]),
+            around=np.repeat([GOAL_AROUND, 0.0], DOF),
+            state_lower=np.concatenate([arm.lower, -fastest]),
+            state_upper=np.concatenate([arm.upper, fastest]),
+            goal_lower=np.array(self.box.goal_lower) - 2 * REACHED,  # `goal` takes points that far out
+            goal_upper=np.array(self.box.goal_upper) + 2 * REACHED,
         )
+
+    def trusts(self, x: np.ndarray, goal: Goal | None = None) -> bool:
+        """Whether x (14,) lies where the value was trained, for this goal or, unset, for any."""
+        return self.region.score(x, goal) <= 1
 
     def describe(self) -> dict[str, object]:
         """Everything that makes this problem this problem, as plain data."""
@@ -139,7 +99,7 @@ class ReachTask:
             "locked": dict(arm.locked),
             "dt": self.dt,
             "weights": asdict(self.weights),
-            "box": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.box).items()},
+            "box": self.box.describe(),
             "home": arm.home.tolist(),
             "armature": arm.armature.tolist(),
             "torque_limit": arm.torque_limit.tolist(),
@@ -171,7 +131,7 @@ class ReachTask:
         return p, np.hstack([J, np.zeros_like(J)])
 
     @cached_property
-    def _state(self) -> crocoddyl.StateMultibody:
+    def state(self) -> crocoddyl.StateMultibody:
         return crocoddyl.StateMultibody(self.arm.model)
 
     def goal(self, goal_in_world: np.ndarray) -> Goal:
@@ -189,6 +149,12 @@ class ReachTask:
                 f"goal {_text(point)} m is {outside:.3f} m outside the trained box {_text(lower)} to {_text(upper)} m",
                 outside,
             )
+        beside = float(np.hypot(*point[:2]))
+        if beside < self.box.column:
+            raise GoalError(
+                f"goal {_text(point)} m is {beside:.3f} m from the vertical through the base, must be {self.box.column:g} m",
+                self.box.column - beside,
+            )
         q = self.goal_posture(point)
         x = np.concatenate([q, np.zeros(DOF)])
         u = self.arm.gravity_torque(q)
@@ -200,28 +166,10 @@ class ReachTask:
     def goal_posture(self, point: np.ndarray) -> np.ndarray:
         """The posture nearest to home, within the soft limits, whose tool is at the point (3,) [m]: (7,) [rad].
 
-        Newton steps on the tool error, then what is left of the way home inside the null space of the tool Jacobian. A joint
-        at its limit takes no part in a step that would push it out; the next step may take it back in. Far out, where the
-        null space bends, whole steps home would circle for ever: later ones are short.
+        Raises GoalError, naming the distance, when none is found.
         """
         lower, upper = (limit[:DOF] for limit in self.state_limits)
-        q = np.clip(self.arm.home, lower, upper)
-        for k in range(150):
-            homeward = 1.0 if k < 40 else 0.2
-            p, J = self.arm.tool_jacobian_in_world(q)
-            free = np.ones(DOF, dtype=bool)
-            for _ in range(DOF):
-                Jf, pull = J * free, np.where(free, homeward * (self.arm.home - q), 0.0)
-                inverse = Jf.T @ np.linalg.inv(Jf @ Jf.T + 1e-10 * np.eye(3))
-                step = inverse @ (point - p - Jf @ pull) + pull
-                step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
-                outward = ((q <= lower) & (step < 0)) | ((q >= upper) & (step > 0))
-                if not outward.any():
-                    break
-                free &= ~outward
-            before, q = q, np.clip(q + step, lower, upper)
-            if np.abs(q - before).max() < 1e-11:
-                break
+        q = nearest_posture(self.arm, point, lower, upper, self.box.postures)
         distance = float(np.linalg.norm(point - self.arm.tool_in_world(q)))
         if distance > REACHED:
             raise GoalError(
@@ -230,18 +178,33 @@ class ReachTask:
             )
         return q
 
+    def stoppable(self, x: np.ndarray) -> np.ndarray:
+        """States (n, 14) with their speeds cut so that no joint must pass its soft limit, if the box asks for it."""
+        if self.box.braking is None:
+            return x
+        (lower, upper), q, v = self.state_limits, x[:, :DOF], x[:, DOF:]
+        room = np.where(v > 0, upper[:DOF] - q, q - lower[:DOF])
+        fastest = np.sqrt(2 * self.box.braking * np.maximum(room, 0.0))
+        return np.hstack([q, np.clip(v, -fastest, fastest)])
+
     def sample_goal(self, rng: np.random.Generator) -> Goal:
         """A goal drawn uniformly from the reachable part of the box."""
+        base, reach = self.arm.reach
         for _ in range(1000):
+            point = rng.uniform(self.box.goal_lower, self.box.goal_upper)
+            if (
+                np.linalg.norm(point - base) > reach
+            ):  # to find that out by inverse kinematics takes a hundred times as long
+                continue
             try:
-                return self.goal(rng.uniform(self.box.goal_lower, self.box.goal_upper))
+                return self.goal(point)
             except GoalError:
                 continue
         raise GoalError(f"no point of the goal box is within reach of '{self.arm.name}'", float("nan"))
 
     def running_model(self, goal: Goal) -> crocoddyl.ActionModelAbstract:
         """The running node: cost of the file's head, forward dynamics, semi-implicit Euler step, torque bounds."""
-        state, w, nu = self._state, self.weights, self.nu
+        state, w, nu = self.state, self.weights, self.nu
         lower, upper = self.state_limits
         residuals = {
             "tool": (w.tool, None, crocoddyl.ResidualModelFrameTranslation(state, self.arm.tool_id, goal.tool, nu)),

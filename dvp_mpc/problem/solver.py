@@ -5,11 +5,19 @@ the plan never asks for what the limiter would cut. Joint limits are soft here (
 bound may be violated by the measured state itself, and a tick must have an answer then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import crocoddyl
 import numpy as np
+
+from dvp_mpc import native
+
+_compiled, _ = native.load()
+
+Nodes = Sequence[np.ndarray] | np.ndarray
+"""States or controls along a horizon, one row a node."""
 
 
 class Status(Enum):
@@ -57,14 +65,17 @@ def make_solver(problem: crocoddyl.ShootingProblem, tolerance: float = 1e-7) -> 
     return solver
 
 
-def solve(solver: crocoddyl.SolverAbstract, xs: list, us: list, *, iterations: int, feasible: bool = False) -> Status:
+def solve(solver: crocoddyl.SolverAbstract, xs: Nodes, us: Nodes, *, iterations: int, feasible: bool = False) -> Status:
     """Run the solver from a guess and judge the outcome; the result stays in the solver, see `trajectory`.
 
     feasible says that xs is where us leads; only another solution may claim it, since the solver believes it.
     FDDP itself cannot be asked whether it worked: it returns its warm start without a word when the model gives NaN, and
     False in every ordinary one-iteration tick.
     """
-    converged = solver.solve(xs, us, iterations, feasible)
+    if _compiled is not None:
+        converged = _compiled.solve(solver, np.ravel(xs), np.ravel(us), iterations, feasible)
+    else:
+        converged = solver.solve(list(xs), list(us), iterations, feasible)
     if not np.isfinite(solver.cost):
         return Status.NOT_FINITE
     if solver.iter < 1 and not converged:
@@ -78,8 +89,13 @@ def solve(solver: crocoddyl.SolverAbstract, xs: list, us: list, *, iterations: i
 
 def trajectory(solver: crocoddyl.SolverAbstract, status: Status) -> Trajectory:
     """Copy the solver's solution out of its memory."""
-    xs, us = np.array(solver.xs.tolist()), np.array(solver.us.tolist())
-    gains = np.reshape(solver.K.tolist(), (*us.shape, xs.shape[1]))  # flat when there is one control
+    problem = solver.problem
+    if _compiled is not None:
+        xs, us, gains = _compiled.solution(solver)
+    else:
+        xs, us, gains = np.array(solver.xs.tolist()), np.array(solver.us.tolist()), np.array(solver.K.tolist())
+    nodes, nx = problem.T, len(problem.x0)
+    xs, us, gains = xs.reshape(nodes + 1, nx), us.reshape(nodes, -1), gains.reshape(nodes, -1, nx)
     if not (np.isfinite(xs).all() and np.isfinite(us).all() and np.isfinite(gains).all()):
         status = Status.NOT_FINITE
     return Trajectory(xs, us, gains, float(solver.cost), status, int(solver.iter))

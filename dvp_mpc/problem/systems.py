@@ -30,6 +30,10 @@ class OriginTask(ABC):
         half = np.array(self.half_widths)
         return -half, half
 
+    def stoppable(self, x: np.ndarray) -> np.ndarray:
+        """All of them: there are no limits."""
+        return x
+
     @property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:
         """None: infinite."""

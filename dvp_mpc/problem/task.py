@@ -77,8 +77,11 @@ class Task(Protocol):
     def sample_goal(self, rng: np.random.Generator) -> Goal:
         """A goal from the trusted box."""
 
+    def stoppable(self, x: np.ndarray) -> np.ndarray:
+        """States (n, nx) of the start box, with those speeds taken out from which no control keeps within the limits."""
+
 
 def sample_starts(task: Task, rng: np.random.Generator, n: int) -> np.ndarray:
     """States drawn uniformly from the trusted box: (n, nx)."""
     lower, upper = task.start_box
-    return rng.uniform(lower, upper, size=(n, task.nx))
+    return task.stoppable(rng.uniform(lower, upper, size=(n, task.nx)))

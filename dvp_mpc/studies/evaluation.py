@@ -17,6 +17,7 @@ import joblib
 import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from dvp_mpc.arguments import require_jobs, require_seed
 from dvp_mpc.control.mpc import MPC, MpcSettings
 from dvp_mpc.control.statistics import percentiles_ms
 from dvp_mpc.errors import BadSetting, RunFailed
@@ -26,9 +27,11 @@ from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.settings import LABEL_NODES
 from dvp_mpc.problem.discount import discount_of
 from dvp_mpc.problem.optimum import TICKS, optimal_cost
+from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, Task, sample_starts
 from dvp_mpc.value import RiccatiValue, ValueFunction
 
+AT_FIRST = 0.05  # [s] in which a start beyond a velocity limit may come back
 TERMINALS = ("value", "riccati", "zero")
 # First words of the seeds here; training has others, so no start or goal of training comes up again.
 EVALUATION, GROUND_TRUTH = 201, 202
@@ -52,6 +55,8 @@ class Outcome:
 
     suboptimality: float  # inf when it diverged
     tool_error_final: float  # [m]
+    position_excess: float  # [rad] beyond the joints' own limits, at worst; 0 where a task has none
+    speed_share: float  # of the joints' velocity limits, at worst, once 50 ms have passed
     rejected: int  # plans that were not usable
 
 
@@ -67,10 +72,21 @@ def close_loop(task: Task, case: Case, terminal: ValueFunction | None, settings:
     """Run the MPC on its own model for TICKS steps and judge what it did."""
     run = run_loop(task, case.goal, case.x0, terminal, settings, TICKS)
     if run.diverged:
-        return Outcome(float("inf"), float("inf"), run.rejected)
+        return Outcome(float("inf"), float("inf"), float("inf"), float("inf"), run.rejected)
     tool = task.tool(run.xs[-1])
     cost = run.cost + RiccatiValue().at(case.goal.frame).cost(run.xs[-1], tool)
-    return Outcome(cost / case.optimum - 1, float(np.linalg.norm(tool - case.goal.tool)), run.rejected)
+    error = float(np.linalg.norm(tool - case.goal.tool))
+    return Outcome(cost / case.optimum - 1, error, *_against_limits(task, run.xs), run.rejected)
+
+
+def _against_limits(task: Task, xs: np.ndarray) -> tuple[float, float]:
+    """How far beyond its joints' limits a motion (n, nx) went, at worst: positions [rad], speeds as a share [-]."""
+    if not isinstance(task, ReachTask):
+        return 0.0, 0.0
+    (q, v), arm = np.split(xs, 2, axis=1), task.arm
+    settled = round(AT_FIRST / task.dt)
+    beyond = np.maximum(q - arm.upper, arm.lower - q).max()
+    return max(float(beyond), 0.0), float((np.abs(v[settled:]) / arm.velocity_limit).max())
 
 
 class Loop(NamedTuple):
@@ -116,10 +132,13 @@ def closed_loops(
     seed: int,
     jobs: int = -1,
     progress: Progress = lambda what, done, total: None,
+    *,
+    terminals: tuple[str, ...] = TERMINALS,
 ) -> list[Outcomes]:
     """Outcomes of every case. Raises RunFailed when a case has no optimum to compare with: none is left out."""
+    ends = {name: end for name, end in _terminals(value).items() if name in terminals}
     with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        calls = (joblib.delayed(_case_outcomes)(task, seed, i, nodes, _terminals(value)) for i in range(starts))
+        calls = (joblib.delayed(_case_outcomes)(task, seed, i, nodes, ends) for i in range(starts))
         outcomes = []
         try:
             for done, runs in enumerate(joblib.Parallel(return_as="generator")(calls), start=1):
@@ -204,23 +223,25 @@ def evaluate(
             raise BadSetting(name, number, "must be at least 1")
     if not nodes:
         raise BadSetting("nodes", nodes, "name at least one horizon")
-    if jobs == 0:
-        raise BadSetting("jobs", jobs, "must be a number of processes, or -1 for one per core")
-    if seed < 0:
-        raise BadSetting("seed", seed, "must not be negative")
+    require_jobs(jobs)
+    require_seed(seed)
     outcomes = closed_loops(task, value, nodes, starts, seed, jobs, progress)
     seconds = tick_seconds(task, value, nodes, seed)
     rows = []
     for n, terminal in seconds:
         losses = np.array([case[n, terminal].suboptimality for case in outcomes])
         errors = np.array([case[n, terminal].tool_error_final for case in outcomes])
+        excess = np.array([case[n, terminal].position_excess for case in outcomes])
+        speeds = np.array([case[n, terminal].speed_share for case in outcomes])
         rows.append(
             {
                 "nodes": n,
                 "terminal": terminal,
-                "suboptimality": _spread(losses, median=50, p95=95, max=100),
+                "suboptimality": _spread(losses, min=0, median=50, p95=95, max=100),
                 "diverged": int(np.isinf(losses).sum()),
                 "tool_error_final_m": _spread(errors, median=50, max=100),
+                "position_excess_rad": _spread(excess, max=100)["max"],
+                "speed_share": _spread(speeds, median=50, max=100),
                 "rejected": sum(case[n, terminal].rejected for case in outcomes),
                 "tick_ms": percentiles_ms(seconds[n, terminal]),
                 "tick_ratio_to_zero": float(np.median(seconds[n, terminal]) / np.median(seconds[n, "zero"])),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import numpy as np
 import pinocchio as pin
 
 from dvp_mpc.errors import BadSetting, RunFailed
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 LinkWrench = tuple[str | None, np.ndarray]
 """A link, or None for the tool frame, and the wrench (6,) [N, N m] in the world on the origin of its frame."""

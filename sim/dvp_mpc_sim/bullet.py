@@ -25,7 +25,8 @@ import numpy as np
 import pybullet as p
 
 from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_sim.body import NOMINAL, PAYLOAD, Body, LinkWrench, checked_torque, friction_torque, plant_description
 from dvp_mpc_sim.render import Scene
 

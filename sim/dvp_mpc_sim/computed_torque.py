@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dvp_mpc.control.planner import Planned
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.task import Goal
 
 FREQUENCY = 15.0  # [rad/s] w

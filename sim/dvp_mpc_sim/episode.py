@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dvp_mpc.errors import BadSetting, DvpError, UnknownChoice, UsageError
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.arguments import require_seed
+from dvp_mpc.errors import DvpError, UnknownChoice, UsageError
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import RiccatiValue, Value, ValueFunction
@@ -33,8 +35,7 @@ def start_and_goal(
     goal_in_world takes the place of the one drawn, at_rest that of the start's velocity; neither changes the rest.
     Raises BadSetting for a seed that is none and GoalError for a goal that the task cannot take.
     """
-    if seed < 0:
-        raise BadSetting("seed", seed, "must not be negative")
+    require_seed(seed)
     rng = np.random.default_rng([SIMULATION, seed])
     drawn, x0 = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
     if at_rest:

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from dvp_mpc.errors import DvpError
 from dvp_mpc.models import DEFAULT_MODEL, find_model, load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Goal
@@ -40,7 +40,7 @@ def outside_training(seed: int) -> Trial:
             continue
         if abs(bound.cost(x, task.tool(x)) / solver.cost - 1) > WRONG:
             wrong += 1
-            found += not task.trusts(x)
+            found += not task.trusts(x, goal)
     scene = Scenario(seed, duration=4.0, goal_every=1.5, far=0.4)
     clean = scene.clean()
     ticks = np.flatnonzero(clean.ticked)

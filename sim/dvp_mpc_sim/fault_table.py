@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from dvp_mpc.errors import BadSetting, UnknownChoice
+from dvp_mpc.arguments import require_seed
+from dvp_mpc.errors import UnknownChoice
 
 Trial = dict[str, float]
 """What one trial measured, by name; the name ends in the unit."""
@@ -130,8 +131,7 @@ def run_table(
 
     A trial that raises costs its row, which then fails and says so, and no other.
     """
-    if seed < 0:
-        raise BadSetting("seed", seed, "must not be negative")
+    require_seed(seed)
     outcomes: list[list[Trial | str]] = [[] for _ in chosen]
     for alone in (False, True):
         calls = [

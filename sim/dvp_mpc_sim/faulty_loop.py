@@ -23,7 +23,7 @@ from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import UsageError
 from dvp_mpc.faults import FaultPlan, Injector
 from dvp_mpc.messages import JointMessage
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_sim.loop import Plant, plant_steps_per_tick
 from dvp_mpc_sim.record import Record
 

@@ -23,7 +23,8 @@ import numpy as np
 import pinocchio as pin
 
 from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_sim.body import NOMINAL, Body, LinkWrench, checked_torque, plant_description
 
 mujoco.set_mju_user_warning(

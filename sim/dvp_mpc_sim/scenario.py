@@ -13,7 +13,7 @@ from dvp_mpc.control.planner import Solver
 from dvp_mpc.control.supervisor import AGE_LIMIT
 from dvp_mpc.faults import FailingValue, FaultPlan
 from dvp_mpc.models import DEFAULT_MODEL, load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import Value

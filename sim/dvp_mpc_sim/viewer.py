@@ -22,7 +22,8 @@ from dvp_mpc.control.controller import Controller
 from dvp_mpc.control.mpc import Plan
 from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.files import whole_file
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_sim.loop import Log, Plant
 from dvp_mpc_sim.viewer_page import Command, Page, Server
 from dvp_mpc_sim.viewer_scene import Push, Scene, transform

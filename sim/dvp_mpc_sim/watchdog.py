@@ -17,7 +17,8 @@ import numpy as np
 from dvp_mpc.control.supervisor import AT_REST
 from dvp_mpc.control.torque import hold_torque
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 
 LIMIT = 0.02  # [s] a torque that is 20 ms old moves the hand by 20 mm at most; Franka's own limit is 20 packets of 1 ms
 NEAR = 5.0  # [N m] from command to brake torque: what an arm at rest may be handed over with

@@ -11,21 +11,10 @@ from dvp_mpc.control.supervisor import State
 from dvp_mpc.control.torque import hold_torque, predict
 from dvp_mpc.errors import BadSetting, GoalError, NotReady
 from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.problem.task import sample_starts
 from dvp_mpc.value import GoalFrame, RiccatiValue
 
 GOAL = np.array([0.5, 0.1, 0.4])
 SETTINGS = ControllerSettings(MpcSettings(5), rate_hz=1000, plan_hz=200)
-
-
-@pytest.fixture
-def controller(task: ReachTask) -> Controller:
-    return Controller(task, RiccatiValue(), GOAL, SETTINGS)
-
-
-@pytest.fixture
-def state(task: ReachTask) -> np.ndarray:
-    return sample_starts(task, np.random.default_rng(5), 1)[0]
 
 
 def run(
@@ -245,3 +234,29 @@ def test_rates_are_refused_by_name() -> None:
         ControllerSettings(rate_hz=1000, plan_hz=300)
     with pytest.raises(BadSetting, match="rate_hz = 0"):
         ControllerSettings(rate_hz=0)
+
+
+def test_outside_the_region_the_riccati_value_ends_the_horizon_and_back_inside_the_learned_one(
+    task: ReachTask, state: np.ndarray
+) -> None:
+    """The learned value here fails wherever it is asked, so every plan made outside shows that it was not."""
+    value = Switchable()
+    controller = Controller(task, value, GOAL, SETTINGS)
+    x = state.copy()
+    x[7:], x[0] = 0.0, task.region.upper[0] + 0.02  # the joint comes back by itself
+    controller.step(0.0, x[:7], x[7:])
+    assert controller.trust_score == pytest.approx(task.region.score(x, task.goal(GOAL)))
+    assert 1 < controller.trust_score < 1.2
+    assert not controller.trusted
+    value.broken = "raises"
+    steps_inside = 0
+    for _, _, mode in run(task, controller, x, 2000, truth):
+        steps_inside += controller.trusted
+        if not controller.trusted:
+            assert mode is State.DEGRADED
+            assert "outside the region" in controller.reason
+            assert not controller.statistics.rejected
+        elif steps_inside == 20:
+            break
+    assert controller.statistics.solves - 5 > 5  # 4 or 5 of them were made inside
+    assert controller.statistics.rejected["RuntimeError"] > 0

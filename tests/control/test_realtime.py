@@ -1,6 +1,8 @@
 """The loop on a clock that the test owns: absolute deadlines, skipped and never made up for."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -70,3 +72,22 @@ def test_rights_are_refused_by_name() -> None:
     with pytest.raises(UnknownChoice, match="cpus"):
         prepare_thread("off", cpus=(4711,))
     assert not prepare_thread("off").fifo
+
+
+RAISED = """
+import os, subprocess, threading
+from dvp_mpc.control.realtime import raise_threads
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+granted = raise_threads(7)
+policies = {os.sched_getscheduler(int(task)) & ~os.SCHED_RESET_ON_FORK for task in os.listdir("/proc/self/task")}
+child = subprocess.Popen(["sleep", "10"])
+print(granted, policies == {os.SCHED_FIFO}, os.sched_getscheduler(child.pid) == os.SCHED_OTHER)
+child.kill()
+"""
+
+
+def test_every_thread_is_raised_and_nothing_that_they_start() -> None:
+    found = subprocess.run([sys.executable, "-c", RAISED], capture_output=True, text=True, check=True).stdout.split()
+    if found[0] == "False":
+        pytest.skip("no rights to SCHED_FIFO here")
+    assert found == ["True"] * 3

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dvp_mpc.control.torque import HOLD_TIME, Limiter, guarded, hold_torque, predict
+from dvp_mpc.control.torque import HOLD_TIME, MOMENT, Limiter, SpeedWatch, guarded, hold_torque, predict
 from dvp_mpc.problem.arm import Arm
 
 LIMIT = np.array([87.0] * 4 + [12.0] * 3)
@@ -51,3 +51,24 @@ def test_beyond_a_limit_nothing_pushes_outward(panda: Arm, away: float, speed: f
         assert np.isnan(asked[2]) or np.sign(speed) * (asked[2] - braking[2]) <= 0
     elif q[1] < panda.upper[1]:
         np.testing.assert_array_equal(asked, wish)
+
+
+def test_a_speed_above_the_limit_is_said_once_it_lasts(panda: Arm) -> None:
+    dt, watch = 0.005, SpeedWatch(panda)
+    slow, fast = 0.999 * panda.velocity_limit, panda.velocity_limit.copy()
+    fast[4] *= -1.01
+    steps = round(MOMENT / dt)
+    assert [watch(fast, dt) for _ in range(steps)] == [""] * steps
+    assert watch(slow, dt) == ""  # from the beginning
+    assert [watch(fast, dt) for _ in range(steps)] == [""] * steps
+    assert watch(fast, dt) == "joint panda_joint5 at -2.64 rad/s is above its limit of 2.61"
+    assert watch(slow, dt) == ""
+
+
+def test_one_sample_above_the_limit_is_noise_however_slow_the_loop(panda: Arm) -> None:
+    watch = SpeedWatch(panda)
+    for _ in range(10):
+        assert watch(2 * panda.velocity_limit, 0.05) == ""
+        assert watch(0 * panda.velocity_limit, 0.05) == ""
+    assert watch(2 * panda.velocity_limit, 0.05) == ""
+    assert watch(2 * panda.velocity_limit, 0.05) != ""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +96,9 @@ def test_half_written_chunks_are_ignored(linear: LinearTask, gather: Collect, tm
     folder = tmp_path / "leftovers"
     folder.mkdir()
     for k in range(3):
-        (folder / f"chunk{k:04d}.npz.part").write_bytes(b"PK\x03\x04 half an archive")
+        (folder / f"chunk{k:04d}.npz.99999.part").write_bytes(b"PK\x03\x04 half an archive")
     assert same(whole.labels, gather(linear, folder=folder).labels)
-    assert not list(folder.glob("*.part"))
+    assert len(list(folder.glob("*.npz"))) == 3
 
 
 def dying(linear: LinearTask, marker: Path, deaths: int) -> LinearTask:
@@ -150,9 +151,17 @@ def test_unreadable_chunk_is_solved_again(linear: LinearTask, gather: Collect, t
     assert same(whole.labels, gather(linear).labels)
 
 
-def test_worker_that_keeps_dying_ends_the_run(linear: LinearTask, gather: Collect, tmp_path: Path) -> None:
+def test_chunk_that_keeps_killing_its_worker_ends_the_run(linear: LinearTask, gather: Collect, tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="died 3 times"):
         gather(dying(linear, tmp_path, 99), jobs=2)
+
+
+def test_machine_that_takes_many_workers_with_it_does_not_end_the_run(
+    linear: LinearTask, gather: Collect, tmp_path: Path
+) -> None:
+    found = gather(dying(linear, tmp_path, 4), jobs=2)  # all three chunks, and one once more
+    assert found.worker_deaths == 4
+    assert len(found.labels) == 50 * 3
 
 
 def test_unconverged_problems_are_left_out_and_counted(
@@ -203,3 +212,24 @@ def test_ground_truth_is_from_the_trusted_box_and_long_enough(task: ReachTask, g
     # What is left after 3 s is a hundredth of the way, whose Riccati value is off by about as much: 1e-2 of 1e-4 of V.
     assert pytest.approx(truth.V, rel=1e-4) == found.V
     assert np.linalg.norm(found.Vx - truth.Vx, axis=1) == pytest.approx(0, abs=1e-4 * float(np.abs(truth.Vx).max()))
+
+
+def test_followed_guesses_change_the_way_to_a_label_and_not_the_label(
+    task: ReachTask, gather: Collect, tmp_path: Path
+) -> None:
+    sampling = Sampling(problems=20, horizon=20, nodes=(0, 5), starts=Starts(loop=0))
+    still = gather(task, sampling, learned=True)
+    led = gather(task, replace(sampling, follow=2), learned=True, folder=tmp_path / "led")
+    assert led.rejected == still.rejected == 0
+    assert not same(led.labels, still.labels)  # or nothing was followed
+    first = slice(None, None, 2)  # later states lie on trajectories that agree to the solver's tolerance only
+    assert np.array_equal(led.labels.x[first], still.labels.x[first])
+    for name, tolerance in (("V", 1e-5), ("Vx", 1e-3), ("Vxx", 1e-2)):
+        a, b = led.labels.arrays()[name], still.labels.arrays()[name]
+        assert np.abs(a - b)[first].max() <= tolerance * np.abs(b[first]).max()
+
+
+def test_problems_share_goals_when_told_to(task: ReachTask, gather: Collect) -> None:
+    found = gather(task, Sampling(problems=20, horizon=5, nodes=(0,), per_goal=4))
+    assert len(np.unique(found.labels.goal_tool, axis=0)) == 5
+    assert len(np.unique(found.labels.x, axis=0)) == 20

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from dvp_mpc.learning.sampling import sample_training_start
+from dvp_mpc.learning.sampling import follow, sample_training_start
 from dvp_mpc.learning.settings import Starts
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.systems import LinearTask
 from dvp_mpc.problem.task import Goal
-from dvp_mpc.value import RiccatiValue, ValueFunction
+from dvp_mpc.value import GoalFrame, RiccatiValue, ValueFunction
 
 NONE = {"near": 0.0, "wide": 0.0, "kicked": 0.0, "loop": 0.0}
 
@@ -78,3 +78,38 @@ def test_every_kind_works_without_limits_or_bounds(linear: LinearTask, kind: str
     assert x.shape == (20, 2)
     assert np.isfinite(x).all()
     assert np.ptp(x, axis=0).min() > 0
+
+
+def test_following_the_exact_value_is_the_optimal_motion(linear: LinearTask) -> None:
+    """Each step obeys the dynamics and takes from the cost-to-go just what it costs."""
+    V, x0 = RiccatiValue().at(linear.origin.frame), np.array([1.0, -0.5])
+    xs, us = follow(linear, linear.origin, x0, RiccatiValue(), 2, 30)
+    assert (xs.shape, us.shape) == ((31, 2), (30, 1))
+    model = linear.running_model(linear.origin)
+    data = model.createData()
+    for x, u, after in zip(xs, us, xs[1:], strict=False):
+        model.calc(data, x, u)
+        assert np.array(data.xnext) == pytest.approx(after, abs=1e-12)
+        assert data.cost + V.cost(after, np.zeros(0)) == pytest.approx(V.cost(x, np.zeros(0)), rel=1e-9)
+
+
+def test_following_ends_where_a_solve_fails(linear: LinearTask) -> None:
+    class Spent(RiccatiValue):
+        """Good for the first step only: then it is not finite any more."""
+
+        calls = 0
+
+        def at(self, goal: GoalFrame) -> "Spent":
+            self._inside = super().at(goal)
+            return self
+
+        def cost(self, x: np.ndarray, t: np.ndarray) -> float:
+            return self._inside.cost(x, t) if abs(x[0]) > 0.95 else float("nan")
+
+        def derivatives(self, x: np.ndarray, t: np.ndarray, Jt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return self._inside.derivatives(x, t, Jt)
+
+    xs, us = follow(linear, linear.origin, np.array([1.0, 0.0]), Spent(), 1, 30)
+    assert 0 < len(us) < 30
+    assert len(xs) == len(us) + 1
+    assert np.isfinite(xs).all()

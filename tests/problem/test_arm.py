@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dvp_mpc.errors import ArmError, BadSetting, UnknownChoice
-from dvp_mpc.problem.arm import ARMS, DOF, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import ARMS, DOF
 
 LINK = '<link name="{}"><inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial></link>'
 JOINT = """<joint name="j{0}" type="{type}"><parent link="l{0}"/><child link="l{1}"/><origin xyz="0 0 0.1"/>

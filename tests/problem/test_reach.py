@@ -6,13 +6,13 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dvp_mpc.errors import BadSetting, GoalError
-from dvp_mpc.problem.arm import DOF, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.ocp import build_problem
-from dvp_mpc.problem.reach import ReachBox, ReachTask, ReachWeights
+from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.reach_settings import ReachBox, ReachWeights
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import RiccatiValue
@@ -120,58 +120,6 @@ def test_time_step_out_of_range(panda: Arm, dt: float) -> None:
 
 
 BOX = ReachBox()
-coordinates = st.tuples(*(st.floats(low, high) for low, high in zip(BOX.goal_lower, BOX.goal_upper, strict=True)))
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(coordinates)
-def test_goal_posture(task: ReachTask, point: tuple[float, ...]) -> None:
-    wanted = np.array(point)
-    q = task.goal_posture(wanted)  # the Panda reaches all of the box: none of 3000 points was refused
-    assert task.arm.tool_in_world(q) == pytest.approx(wanted, abs=1e-6)
-    lower, upper = (limit[:DOF] for limit in task.state_limits)
-    assert (q >= lower).all()
-    assert (q <= upper).all()
-    assert np.array_equal(q, task.goal_posture(wanted))
-
-
-@pytest.mark.parametrize(
-    "point", [(0.645, 0.385, 0.724), (0.663, -0.394, 0.739), (0.696, -0.4, 0.166), (0.696, -0.377, 0.707)]
-)
-def test_goal_posture_in_the_far_corners(task: ReachTask, point: tuple[float, ...]) -> None:
-    """Nearly stretched out, where whole steps home inside the null space circle for ever."""
-    assert task.arm.tool_in_world(task.goal_posture(np.array(point))) == pytest.approx(np.array(point), abs=1e-6)
-
-
-def test_goal_posture_is_continuous(task: ReachTask) -> None:
-    """Along lines through the box in steps of 2 mm no joint jumps: a change of branch is of order 1 rad."""
-    rng, steps = np.random.default_rng(4), 40
-    for _ in range(6):
-        start = rng.uniform(np.add(BOX.goal_lower, 0.1), np.subtract(BOX.goal_upper, 0.1))
-        along = rng.standard_normal(3)
-        along /= np.linalg.norm(along)
-        postures = [task.goal_posture(start + 2e-3 * k * along) for k in range(-steps // 2, steps // 2)]
-        # Slope below 10 rad/m: largest measured 4.4, over 400 points of the whole box.
-        assert np.linalg.norm(np.diff(postures, axis=0), axis=1).max() < 10 * 2e-3
-
-
-@pytest.mark.parametrize("margin", [0.02, 0.6])
-def test_goal_posture_is_the_nearest_to_home(panda: Arm, margin: float) -> None:
-    """The gradient of ||q - home||^2 / 2 lies in the row space of J, but for joints that a limit holds back."""
-    task = ReachTask(panda, ReachWeights(limit_margin=margin))
-    lower, upper = (limit[:DOF] for limit in task.state_limits)
-    rng, at_limit = np.random.default_rng(5), 0
-    for point in rng.uniform((0.35, -0.25, 0.3), (0.6, 0.25, 0.6), (20, 3)):
-        q = task.goal_posture(point)
-        J, held = panda.tool_jacobian_in_world(q)[1], (q <= lower) | (q >= upper)
-        at_limit += held.any()
-        away = q - panda.home
-        multiplier = np.linalg.lstsq(J[:, ~held].T, away[~held], rcond=None)[0]
-        left = away - J.T @ multiplier
-        assert left[~held] == pytest.approx(0, abs=1e-8)  # the iteration stops at steps of 1e-11 rad
-        outward = np.where(q >= upper, 1.0, -1.0)
-        assert (left[held] * outward[held] <= 1e-8).all()  # moving back inside would lead away from home
-    assert (at_limit > 0) == (margin > 0.1)  # or else the wide margin would test nothing new
 
 
 @pytest.mark.parametrize("bad", [[0.5, np.nan, 0.4], [0.5, np.inf, 0.4], [0.5, 0.4], [[0.5, 0.0, 0.4]], 0.5])
@@ -220,6 +168,8 @@ def with_mass(arm: Arm, joint: int, factor: float) -> Arm:
 
 
 def changed(value: object) -> object:
+    if not value or isinstance(value, int):  # what is off, and counts
+        return 2
     return tuple(1.01 * v for v in value) if isinstance(value, tuple) else 1.01 * value  # type: ignore[operator]
 
 

@@ -6,6 +6,7 @@ import crocoddyl
 import numpy as np
 import pytest
 
+from dvp_mpc import native
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve, trajectory
@@ -133,8 +134,39 @@ def test_nan_in_the_gains_is_seen(task: ReachTask, goal: Goal, start: np.ndarray
     assert trajectory(solver, Status.CONVERGED).status is Status.NOT_FINITE
 
 
-def test_wrong_start() -> None:
+@pytest.mark.skipif(native.load()[0] is None, reason=native.load()[1])
+@pytest.mark.parametrize("system", ["arm", "linear"])
+def test_compiled_way_into_a_solver_and_out_of_it_is_the_other_one(
+    system: str, task: ReachTask, goal: Goal, linear: LinearTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, from one node on, where NumPy and Crocoddyl are fond of losing a dimension, and with one control."""
+    which, aim = (task, goal) if system == "arm" else (linear, linear.origin)
+    for nodes in (1, 2, 7):
+        found = []
+        for compiled in (native.load()[0], None):
+            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", compiled)
+            problem = build_problem(which, aim, aim.x + 0.1, nodes, RiccatiValue())
+            solver = make_solver(problem)
+            first = trajectory(solver, solve(solver, *quasi_static_guess(problem, aim.u), iterations=2))
+            found += [first, trajectory(solver, solve(solver, first.xs, first.us, iterations=3, feasible=True))]
+        for ours, theirs in zip(found[:2], found[2:], strict=True):
+            assert ours.xs.shape == (nodes + 1, which.nx)
+            assert ours.gains.shape == (nodes, which.nu, which.nx)
+            for name in ("xs", "us", "gains"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            assert (ours.status, ours.cost, ours.iterations) == (theirs.status, theirs.cost, theirs.iterations)
+
+
+@pytest.mark.skipif(native.load()[0] is None, reason=native.load()[1])
+def test_compiled_solve_refuses_a_guess_of_another_length(task: ReachTask, goal: Goal) -> None:
+    solver = make_solver(build_problem(task, goal, goal.x, 3, None))
+    with pytest.raises(ValueError, match="does not fit the horizon"):
+        solve(solver, np.zeros(4 * task.nx - 1), np.zeros((3, task.nu)), iterations=1)
+
+
+def test_wrong_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Crocoddyl is not known to do this; a solver that did would move the arm along somebody else's plan."""
+    monkeypatch.setattr("dvp_mpc.problem.solver._compiled", None)  # it would not take what is no solver
     problem = SimpleNamespace(x0=np.zeros(2))
     solver = SimpleNamespace(
         problem=problem, cost=1.0, iter=1, isFeasible=True, xs=[np.ones(2)], solve=lambda *guess: True

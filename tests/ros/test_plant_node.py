@@ -1,12 +1,9 @@
 """The plant node as a process, over DDS; judged by the record that it leaves."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,104 +13,18 @@ import yaml
 
 pytest.importorskip("pybullet")
 
-from dvp_mpc_ros.qos import NEWEST_RELIABLE, NEWEST_STATE
+from dvp_mpc_ros.qos import NEWEST_STATE
 from dvp_mpc_sim.watchdog import Follow
-from geometry_msgs.msg import WrenchStamped
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
 
 from dvp_mpc.disturbance import parse_disturbance
 from dvp_mpc.problem.arm import Arm
 
 NO_COMMAND, FOLLOW, BRAKE = range(len(Follow))
-COMMANDS = "/effort_controller/commands"
-ALL_LATCHED = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Record = dict[str, np.ndarray]
-
-
-def command_line(parameters: dict[str, Any]) -> list[str]:
-    words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    return [sys.executable, "-m", "dvp_mpc_ros.plant_node", "--ros-args", *words]
-
-
-class Plant:
-    """The node under test, and what a test needs to meet it."""
-
-    def __init__(self, peer: Any, folder: Path, **parameters: Any):
-        self.peer, self.node, self._path = peer, peer.node, folder / "record.npz"
-        self.states: list[JointState] = []
-        self.modes: list[str] = []
-        self.node.create_subscription(JointState, "joint_states", self.states.append, NEWEST_STATE)
-        self.node.create_subscription(
-            String, "/plant/mode", lambda message: self.modes.append(message.data), ALL_LATCHED
-        )
-        self._commands = self.node.create_publisher(Float64MultiArray, COMMANDS, NEWEST_RELIABLE)
-        self._wrench = self.node.create_publisher(WrenchStamped, "/plant/wrench", 10)
-        self._log = folder / "log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command_line({"record": str(self._path), **parameters}), stdout=log, stderr=subprocess.STDOUT
-            )
-        assert self.until(lambda: self.states and self.modes and self._wrench.get_subscription_count() > 0, 20), (
-            self.log
-        )
-        self.until(lambda: self._commands.get_subscription_count() > 0, 5)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Spin until the condition holds; False when the time is over."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end or self.process.poll() is not None:
-                return False
-            self.peer.executor.spin_once(timeout_sec=0.01)
-        return True
-
-    def command(self, torque: np.ndarray, seconds: float, rate_hz: float = 200) -> None:
-        """Send a torque for a while, in real time where that is granted: a sender that stands still is another test."""
-        with suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-        begin, message = time.monotonic(), Float64MultiArray(data=np.asarray(torque, dtype=float).tolist())
-        for k in range(round(seconds * rate_hz)):
-            self._commands.publish(message)
-            time.sleep(max(0.0, begin + (k + 1) / rate_hz - time.monotonic()))
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-    def push(self, *wrench: float, link: str = "") -> None:
-        message = WrenchStamped()
-        message.header.frame_id = link
-        force, torque = message.wrench.force, message.wrench.torque
-        force.x, force.y, force.z, torque.x, torque.y, torque.z = map(float, wrench)  # an int would arrive as NaN
-        self._wrench.publish(message)
-
-    def end(self, number: signal.Signals = signal.SIGINT) -> Record:
-        """End the node by a signal; its record."""
-        self.process.send_signal(number)
-        assert self.process.wait(10) == 0, self.log
-        with np.load(self._path) as file:
-            return dict(file)
-
-
-@pytest.fixture
-def plant(peer: Any, tmp_path: Path) -> Iterator[Callable[..., Plant]]:
-    """plant(**parameters): a running node."""
-    plants: list[Plant] = []
-
-    def start(**parameters: Any) -> Plant:
-        plants.append(Plant(peer, tmp_path, **parameters))
-        return plants[-1]
-
-    yield start
-    for each in plants:
-        each.process.kill()
-        each.process.wait()
 
 
 def seconds(state: JointState) -> float:
@@ -126,7 +37,7 @@ def last_command(record: Record) -> int:
     return int(np.flatnonzero(np.diff(record["command_count"], prepend=0))[-1])
 
 
-def test_states_at_1_khz_of_an_arm_that_is_held(plant: Callable[..., Plant], panda: Arm) -> None:
+def test_states_at_1_khz_of_an_arm_that_is_held(plant: Callable[..., Any], panda: Arm) -> None:
     node = plant()
     node.until(lambda: False, 1.5)
     assert node.modes == ["no command"], "published before anybody listened, and latched"
@@ -146,40 +57,56 @@ def test_states_at_1_khz_of_an_arm_that_is_held(plant: Callable[..., Plant], pan
     np.testing.assert_allclose(record["q"], np.tile(panda.home, (len(gaps) + 1, 1)), atol=1e-6)
 
 
-def test_commands_are_followed_until_they_stop_and_again_once_armed(plant: Callable[..., Plant], panda: Arm) -> None:
-    node, carry = plant(), panda.gravity_torque(panda.home)
+def stop_and_come_back(node: Any, panda: Arm) -> Record:
+    """120 commands that carry the arm, 60 that set it in motion, silence, 20 of a sender who does not know that he was
+    lost, silence until the arm rests, 60 that carry it where it is, and silence."""
+    carry = panda.gravity_torque(panda.home)
     node.command(carry, 0.6)
-    node.command(carry + np.array([3.0, 0, 0, 0, 0, 0, 0]), 0.3)  # sets the arm in motion
+    node.command(carry + np.array([3.0, 0, 0, 0, 0, 0, 0]), 0.3)
     node.until(lambda: False, 0.1)
-    assert node.modes[-1] == "brake"
-    node.command(carry + 8, 0.1)  # a sender who does not know that he was lost
+    node.command(carry + 8, 0.1)
     node.until(lambda: False, 0.5)
-    assert node.modes[-1] == "brake"
     node.command(panda.gravity_torque(np.array(node.states[-1].position)), 0.3)
     node.until(lambda: False, 0.1)
-    record = node.end(signal.SIGTERM)
+    return node.end(signal.SIGTERM)
+
+
+def stalled(record: Record) -> bool:
+    """Whether the machine left out 15 ms of the commands, or of the plant's steps: then the watchdog had to strike."""
+    t, came = record["t"], np.flatnonzero(np.diff(record["command_count"], prepend=0))
+    before, after = record["command_count"][came[:-1]], record["command_count"][came[1:]]
+    meant = ((before <= 180) & (after > 180)) | ((before <= 200) & (after > 200))
+    return bool(np.diff(t[came])[~meant].max() > 0.015 or np.diff(t).max() > 0.015)
+
+
+def test_commands_are_followed_until_they_stop_and_again_once_armed(plant: Callable[..., Any], panda: Arm) -> None:
+    for _ in range(5):
+        node = plant()
+        record = stop_and_come_back(node, panda)
+        if not stalled(record):
+            break
     mode, count, t = record["mode"], record["command_count"], record["t"]
-    assert node.modes[:3] == ["no command", "follow", "brake"]
+    assert node.modes == ["no command", "follow", "brake", "follow", "brake"]
     assert count[-1] == 260
     follow = mode == FOLLOW
     np.testing.assert_array_equal(record["torque"][follow], record["command"][follow])
-    assert follow.sum() > 800
-    began = np.flatnonzero(np.diff((mode == BRAKE).astype(int)) == 1) + 1
-    assert len(began) >= 2, "followed again after the first brake"
-    for row in began:
+    assert follow.sum() > 1000
+    stops = np.flatnonzero(np.diff((mode == BRAKE).astype(int)) == 1) + 1
+    assert count[stops].tolist() == [180, 260]
+    for row in stops:
         last = np.flatnonzero(np.diff(count[: row + 1]))[-1] + 1
         late = (t[row] - t[row - 1]) - 1e-3  # of this one step, by the machine
         assert row - last <= 20
         assert 0.0195 < t[row] - t[last] <= 0.0206 + max(late, 0.0)
     speed = np.abs(record["v"]).max(axis=1)
-    stop = max(began, key=lambda row: speed[row])
-    assert speed[stop] > 0.1, "the arm was in motion when the commands stopped"
-    assert (speed[stop + 400 : stop + 500] < 0.05).all()
-    assert not follow[stop : stop + 400].any(), "nor is a command followed that comes back too early"
-    assert (np.diff(count[stop : stop + 400]) > 0).sum() > 10, "and one did come back"
+    assert speed[stops[0]] > 0.1, "the arm was in motion when the commands stopped"
+    back = np.flatnonzero(count > 200)[0]
+    assert (speed[back - 20 : back] < 0.05).all()
+    assert not follow[stops[0] : back].any(), "nor is a command followed that comes back too early"
+    assert count[back - 1] == 200, "and twenty of them did"
 
 
-def test_commands_at_100_hz_do_not_brake(plant: Callable[..., Plant], panda: Arm) -> None:
+def test_commands_at_100_hz_do_not_brake(plant: Callable[..., Any], panda: Arm) -> None:
     """The control of the test above: gaps of 10 ms change nothing."""
     node = plant()
     node.command(panda.gravity_torque(panda.home), 1.0, rate_hz=100)
@@ -190,7 +117,7 @@ def test_commands_at_100_hz_do_not_brake(plant: Callable[..., Plant], panda: Arm
     assert braked == (gaps.max() > 0.0195)
 
 
-def test_commands_that_are_none_are_counted_and_not_followed(plant: Callable[..., Plant], panda: Arm) -> None:
+def test_commands_that_are_none_are_counted_and_not_followed(plant: Callable[..., Any], panda: Arm) -> None:
     node, carry = plant(), panda.gravity_torque(panda.home)
     node.command(carry, 0.3)
     bad = [np.zeros(6), np.full(7, np.nan), np.full(7, 1e9), np.zeros(0), np.zeros(100_000)]
@@ -204,7 +131,7 @@ def test_commands_that_are_none_are_counted_and_not_followed(plant: Callable[...
     np.testing.assert_allclose(record["q"][-1], panda.home, atol=1e-3)
 
 
-def test_a_wrench_acts_for_a_tenth_of_a_second_in_the_world(plant: Callable[..., Plant], panda: Arm) -> None:
+def test_a_wrench_acts_for_a_tenth_of_a_second_in_the_world(plant: Callable[..., Any], panda: Arm) -> None:
     node = plant()
     before = panda.tool_in_world(np.array(node.states[-1].position))
     for refused in ([np.nan] * 6, [1e6, 0, 0, 0, 0, 0], [np.inf] + [0.0] * 5):
@@ -230,7 +157,7 @@ def test_a_wrench_acts_for_a_tenth_of_a_second_in_the_world(plant: Callable[...,
     assert node.log.count("must be finite") == 3
 
 
-def test_a_seeded_file_of_disturbances_is_what_acts(plant: Callable[..., Plant], tmp_path: Path, panda: Arm) -> None:
+def test_a_seeded_file_of_disturbances_is_what_acts(plant: Callable[..., Any], tmp_path: Path, panda: Arm) -> None:
     file = tmp_path / "pushes.yaml"
     file.write_text(yaml.safe_dump({"seed": 7, "disturbances": ["random:5", "push:20@0.1-0.2/+x"]}))
     node = plant(disturbance_file=file, disturbance="impulse:1@0.3")
@@ -242,7 +169,7 @@ def test_a_seeded_file_of_disturbances_is_what_acts(plant: Callable[..., Plant],
     np.testing.assert_allclose(record["wrench"], expected, atol=1e-9)
 
 
-def test_simulated_time_on_request(plant: Callable[..., Plant], peer: Any) -> None:
+def test_simulated_time_on_request(plant: Callable[..., Any], peer: Any) -> None:
     clocks: list[int] = []
     peer.node.create_subscription(
         Clock, "/clock", lambda m: clocks.append(m.clock.sec * 10**9 + m.clock.nanosec), NEWEST_STATE
@@ -255,7 +182,7 @@ def test_simulated_time_on_request(plant: Callable[..., Plant], peer: Any) -> No
     assert set(clocks) <= set(record["stamp_ns"].tolist())
 
 
-def test_a_fault_plan_acts_on_the_states_only(plant: Callable[..., Plant], tmp_path: Path) -> None:
+def test_a_fault_plan_acts_on_the_states_only(plant: Callable[..., Any], tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     faults = [{"kind": "off", "start": 3.0, "duration": 0.2}, {"kind": "garbage", "start": 3.3, "duration": 0.2}]
     plan.write_text(yaml.safe_dump({"seed": 1, "faults": [*faults, {"kind": "jump", "start": 3.6, "by": 0.5}]}))
@@ -271,7 +198,7 @@ def test_a_fault_plan_acts_on_the_states_only(plant: Callable[..., Plant], tmp_p
     np.testing.assert_allclose(record["q"][:, 0], 0.0, atol=1e-3)
 
 
-def test_start_is_as_asked_and_parameters_cannot_be_changed(plant: Callable[..., Plant], peer: Any) -> None:
+def test_start_is_as_asked_and_parameters_cannot_be_changed(plant: Callable[..., Any], peer: Any) -> None:
     q0, v0 = [0.1, -0.7, 0.1, -2.2, 0.1, 1.5, 0.7], [0.4, -0.3, 0.2, 0.5, 0.0, -0.4, 0.3]
     node = plant(q0=q0, v0=v0)
     client = peer.node.create_client(SetParameters, "/plant/set_parameters")
@@ -288,14 +215,14 @@ def test_start_is_as_asked_and_parameters_cannot_be_changed(plant: Callable[...,
     assert (np.abs(record["v"][500:]) < 0.05).all(), "an arm that nobody commands comes to rest"
 
 
-def test_nothing_is_left_of_a_record_by_a_kill(plant: Callable[..., Plant], tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_record_by_a_kill(plant: Callable[..., Any], tmp_path: Path) -> None:
     node = plant()
     node.process.kill()
     assert node.process.wait(5) == -signal.SIGKILL
     assert not list(tmp_path.glob("*.npz*"))
 
 
-def test_wrong_parameters_end_it_with_one_line_and_2() -> None:
+def test_wrong_parameters_end_it_with_one_line_and_2(plant_command: Callable[..., list[str]]) -> None:
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"model": "nothing"}, ["nothing", "panda_reach"]),
         ({"q0": "hello"}, ["q0", "DOUBLE_ARRAY"]),
@@ -303,7 +230,7 @@ def test_wrong_parameters_end_it_with_one_line_and_2() -> None:
         ({"command_topic": "'a b'"}, ["a b"]),
     ]
     begun = [
-        (subprocess.Popen(command_line(p), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True), p, words)
+        (subprocess.Popen(plant_command(p), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True), p, words)
         for p, words in cases
     ]
     for process, parameters, words in begun:

@@ -1,12 +1,15 @@
-"""Arms and physics engines: what is said of the plant is asked of every one of them."""
+"""Arms and physics engines: what is said of the plant is asked of every one of them. And studies of robustness, made up."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvp_mpc_sim.robustness.wilson import wilson
 
-from dvp_mpc.problem.arm import ARMS, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import ARMS
 
 BRANCHED = """<robot name="branched">
   <link name="base"/>
@@ -65,3 +68,67 @@ def make_plant(request: pytest.FixtureRequest) -> Callable[..., Any]:
     from dvp_mpc_sim.mujoco_plant import MujocoPlant
 
     return MujocoPlant
+
+
+@pytest.fixture
+def row() -> Callable[..., dict[str, Any]]:
+    """row(success, level, controller, **other): a made-up row of 100 seeds of a robustness study."""
+    return _row
+
+
+@pytest.fixture
+def sweep() -> Callable[..., list[dict[str, Any]]]:
+    """sweep(successes, controller, **other): rows of one controller at the levels 1, 2, 3, ..."""
+    return _sweep
+
+
+@pytest.fixture
+def study() -> list[dict[str, Any]]:
+    """Two engines, four cases, five controllers, three levels."""
+    return [
+        one
+        for engine in ("bullet", "mujoco")
+        for case in ("impulse", "push", "payload", "delay")
+        for name in ("value N=2", "value N=10", "zero N=100", "computed torque", "my own")
+        for one in _sweep((1.0, 0.95, 0.5), name, engine=engine, case=case, title=f"{case} of something")
+    ]
+
+
+@pytest.fixture
+def curve() -> dict[str, Any]:
+    """A deviation over time."""
+    return {"t": [0.0, 1.0, 2.0], "p5": [0.1, 0.1, 0.0], "p50": [0.2, 0.2, 0.0], "p95": [0.3, float("nan"), 0.1]}
+
+
+def _row(success: float, level: float = 1.0, controller: str = "value N=10", **other: Any) -> dict[str, Any]:
+    """A made-up row of 100 seeds."""
+    successes = round(100 * success)
+    low, high = wilson(successes, 100)
+    spread = {"median": 0.1, "p95": None, "max": None}
+    return {
+        "engine": "bullet",
+        "case": "impulse",
+        "title": "impulse at the hand",
+        "unit": "N s",
+        "level": level,
+        "controller": controller,
+        "nodes": int(found[1]) if (found := re.search(r"N=(\d+)", controller)) else 0,
+        "seeds": 100,
+        "successes": successes,
+        "success": success,
+        "success_low": low,
+        "success_high": high,
+        **dict.fromkeys(("peak_deviation_m", "settling_time_s", "final_error_m", "cost_ratio"), spread),
+        "peak_torque_share": {"median": 0.1, "p95": 0.25},
+        "peak_torque_rate": {"median": 100.0, "p95": 250.0},
+        "violations": 0,
+        "states_s": {"tracking": 5.9, "hold": 0.1},
+        "tick_ms": {"p50": 0.5, "p99": 1.1},
+        "bars": [],
+        **other,
+    }
+
+
+def _sweep(successes: Sequence[float], controller: str = "value N=10", **other: Any) -> list[dict[str, Any]]:
+    """Rows of one controller at the levels 1, 2, 3, ..."""
+    return [_row(success, float(i + 1), controller, **other) for i, success in enumerate(successes)]

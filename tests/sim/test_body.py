@@ -15,7 +15,8 @@ import pytest
 from dvp_mpc_sim.body import PAYLOAD, Body, plant_description
 
 from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice
-from dvp_mpc.problem.arm import ARMS, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import ARMS
 
 AGREEMENT = 1e-8
 """Relative to the largest entry, see above."""

@@ -115,3 +115,12 @@ def test_simulate_carries_a_payload_in_either_engine(tmp_path: Path, capfd: pyte
     assert bullet > 0.02
     assert abs(bullet - mujoco) < 1e-6
     assert offset_free < 2e-3
+
+
+def test_how_brisk(tmp_path: Path) -> None:
+    args = ["--model", "panda_reach", "--nodes", "2", "--motions", "1", "--bound", "0"]
+    said = run("how_brisk.py", *args, cwd=tmp_path)
+    assert "motions from rest, tool within 1 cm to stay" in said
+    settled = float(said.splitlines()[-2].split("│")[2])
+    assert 0.5 < settled < 3.0
+    assert "time-optimal" not in said

@@ -22,7 +22,8 @@ from dvp_mpc.cli import main
 from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.disturbance import ExternalWrench, Step
-from dvp_mpc.problem.arm import ARMS, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import ARMS
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.value import RiccatiValue
 

@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dvp_mpc.control.supervisor import AT_REST
 from dvp_mpc.control.torque import hold_torque
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.problem.arm import ARMS, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import ARMS
 
 REST = np.zeros(7)
 STEP = 1e-3  # [s]

@@ -46,7 +46,7 @@ def test_a_diverged_start_counts_as_infinite_and_is_never_dropped(linear: Linear
     report = evaluate(linear, Repelling(), (1,), starts=2, seed=4, states=2, jobs=1)
     row = next(row for row in report["rows"] if row["terminal"] == "value")
     assert row["diverged"] == 2
-    assert row["suboptimality"] == {"median": None, "p95": None, "max": None}
+    assert row["suboptimality"] == {"min": None, "median": None, "p95": None, "max": None}
 
 
 def test_a_worker_that_dies_ends_the_evaluation_in_one_line(linear: LinearTask) -> None:

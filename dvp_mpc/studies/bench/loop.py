@@ -13,7 +13,7 @@ from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.realtime import Granted, RealtimeLoop, prepare_thread, quiet_gc
 from dvp_mpc.control.torque import predict
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.studies.bench.ticks import BENCH
 from dvp_mpc.value import ValueFunction

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dvp_mpc import native
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.studies.bench.ticks import Times, Variant, tick_times
@@ -36,6 +37,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "terminal_node": native.load()[1] or "compiled",
         "packages": {name: version(name) for name in packages},
         "load": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -33,6 +33,14 @@ assert np.isfinite(torque).all()
 """
 
 
+def collect_seconds(task: ReachTask, value: Value, sampling: Sampling, seed: int, jobs: int, **options: Any) -> float:
+    """Seconds that `collect` takes for one data set with a learned value, the start of its workers included."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        collect(task, value, sampling, learned=True, seed=(BENCH, seed), folder=Path(folder), jobs=jobs, **options)
+        return time.perf_counter() - began
+
+
 def label_throughput(
     task: ReachTask, value: Value, seed: int, problems: int, jobs: int, progress: Progress
 ) -> dict[str, Any]:
@@ -50,19 +58,9 @@ def label_throughput(
         whole += time.perf_counter() - began
         bare += _bare_seconds(task, value, sampling, [BENCH, seed, k], CHUNK)
         progress("labels, one core", k + 1, chunks)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        collect(
-            task,
-            value,
-            sampling,
-            learned=True,
-            seed=(BENCH, seed),
-            folder=Path(folder),
-            jobs=jobs,
-            progress=lambda done, total, rejected: progress("labels, all cores", done, total),
-        )
-        wall = time.perf_counter() - began
+    wall = collect_seconds(
+        task, value, sampling, seed, jobs, progress=lambda done, total, _: progress("labels, all cores", done, total)
+    )
     return {
         "problems": problems,
         "workers": jobs,

@@ -18,7 +18,7 @@ from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, make_solver, trajectory
 from dvp_mpc.problem.task import Goal, sample_starts
-from dvp_mpc.problem.terminal import ValueNode
+from dvp_mpc.problem.terminal import CompiledValueNode, ValueNode
 from dvp_mpc.studies.evaluation import Progress, run_loop
 from dvp_mpc.value import ValueFunction
 
@@ -109,7 +109,8 @@ class Stages:
 
         def update() -> None:
             problem.x0 = x
-            solver.setCandidate(*shifted(plan.solution, x, 1.0), False)
+            guess = shifted(plan.solution, x, 1.0)
+            solver.setCandidate(list(guess[0]), list(guess[1]), False)
 
         timed("update", update)
         xs, us = solver.xs, solver.us
@@ -128,7 +129,7 @@ class Stages:
         timed("limiter", lambda: self._limiter(np.asarray(u), motion.u[k]))
         before, after = marks.pop("terminal calc"), marks.pop("terminal calcDiff")
         marks["terminal"] = 0.0
-        if isinstance(last, ValueNode):  # in the others nothing is Python but our own call to them
+        if isinstance(last, ValueNode | CompiledValueNode):  # the zero node costs nothing but our own call to it
             # The solver calls it with the other nodes in calc and calcDiff, and again at the end of the forward pass.
             marks["calc"] -= before
             marks["calcDiff"] -= after

@@ -6,10 +6,7 @@ A derivative counts as nx + nu + 1 evaluations, which is what it would cost who 
 given its derivatives for nothing.
 """
 
-import fcntl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +15,6 @@ import numpy as np
 
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.errors import RunFailed, UsageError
-from dvp_mpc.learning.run_folder import Row
 from dvp_mpc.learning.settings import DvpSettings
 from dvp_mpc.problem.discount import Discounted, DiscountedNode
 from dvp_mpc.problem.ocp import build_problem
@@ -27,6 +23,7 @@ from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.studies.evaluation import run_loop
 from dvp_mpc.studies.reproduce.duel_settings import UNICYCLE, DuelSettings
 from dvp_mpc.studies.reproduce.figure import Json, Work
+from dvp_mpc.studies.reproduce.runs import Quiet
 from dvp_mpc.value import ValueFunction
 
 STATES, STARTS = 307, 308  # first words of the seeds of what judges; training has others
@@ -84,7 +81,7 @@ def truth(settings: DuelSettings, work: Work) -> Json:
         return [optimum(task, goal, np.array(x0), settings.length)[0] for x0 in grid]
 
     identity = (settings.states, settings.starts, settings.length, settings.map_points, task.digest)
-    with _alone(work):
+    with work.alone("duel"):
         V = work.kept(f"duel-map-{_mode(work)}", (grid, settings.length, task.digest), make_map) if grid else []
         judged = work.kept(f"duel-truth-{_mode(work)}-seed{work.seed}", identity, make)
     return {**judged, "grid": grid, "map": V}
@@ -100,7 +97,7 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
 
     def make() -> Json:
         found = run(
-            task, effort, work.folder / f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", _Silent(), time.process_time
+            task, effort, work.folder / f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", Quiet(), time.process_time
         )
         each = evaluations(task, goal, effort, settings.counted)
         curve, seconds = [], 0.0
@@ -130,7 +127,7 @@ def dvp(settings: DuelSettings, work: Work, kind: str) -> Json:
         settings.nodes,
         settings.length,
     )
-    with _alone(work):
+    with work.alone("duel"):
         return work.kept(f"duel-dvp-{kind}-{_mode(work)}-seed{work.seed}", identity, make)
 
 
@@ -178,7 +175,7 @@ def ppo(settings: DuelSettings, work: Work) -> Json:
             "noisy": {"us": noisy[1].tolist(), "costs": noisy[2].tolist()},
         }
 
-    with _alone(work):
+    with work.alone("duel"):
         return work.kept(name, identity, make)
 
 
@@ -213,23 +210,6 @@ class _CountedNode(DiscountedNode):
     def calcDiff(self, data, x, u=None):  # type: ignore[no-untyped-def]
         self._count[0] += self._derivative
         super().calcDiff(data, x, u)
-
-
-class _Silent:
-    """Nobody looks on."""
-
-    def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
-    def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
-    def row(self, row: Row) -> None: ...
-    def died(self, workers: int) -> None: ...
-
-
-@contextmanager
-def _alone(work: Work) -> Iterator[None]:
-    """One process at a time for each seed: figures 7 and 8 ask for the same parts, and the second is to find them made."""
-    with (work.folder / f"duel-seed{work.seed}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _mode(work: Work) -> str:

@@ -88,7 +88,7 @@ def plot(settings: Settings, results: Sequence[Json], path: Path) -> None:
     """A panel per method."""
     drawing, axes = sheet(1, 2, (10, 4.4))
     for ax, method in zip(axes[0], METHODS, strict=True):
-        for T, colour in zip(settings.horizons, LEVELS[:: max(len(LEVELS) // len(settings.horizons), 1)], strict=False):
+        for T, colour in zip(settings.horizons, LEVELS[::2], strict=False):
             runs = np.array([result[method][str(T)]["error"] for result in results])
             band(ax, np.arange(runs.shape[1]), runs, colour, f"T = {T}")
             perfect = results[0]["perfect"][str(T)]

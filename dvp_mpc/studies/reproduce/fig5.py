@@ -123,6 +123,8 @@ def plot(settings: Settings, results: Sequence[Json], path: Path) -> None:
             if chosen.dashed:
                 ax.lines[-1].set_linestyle("--")
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel=what)
+        ax.set_xticks(x, [str(number) for number in x])
+        ax.xaxis.set_minor_formatter("")
         if kind == "value":
             ax.axhline(ACCURATE, color=METHOD["truth"], lw=0.9, ls=":", label="1e-3")
     axes[0, 1].legend(frameon=False, fontsize=7.5)

@@ -74,8 +74,10 @@ def plot(settings: DuelSettings, results: Sequence[Json], path: Path) -> None:
     V, grid = np.array(maps["truth"]), np.array(maps["grid"])
     n = settings.map_points
     _map(axes[0, 0], grid, V, n, "V*, ground truth, heading 0", "viridis", (0.0, V.max()))
+    most = max(
+        1e-9, *(float(np.abs(np.array(maps[name]) - V).max()) for name in ("paper", "ppo"))
+    )  # one scale for both
     for panel, name in zip(axes[0, 1:], ("paper", "ppo"), strict=True):
-        most = max(float(np.abs(np.array(maps[name]) - V).max()), 1e-9)
         _map(panel, grid, np.array(maps[name]) - V, n, f"{LABEL[name]}: V - V*", "RdBu_r", (-most, most))
     for panel, effort in zip(axes[1, :2], ("steps", "seconds"), strict=True):
         for name in METHODS:
@@ -88,6 +90,8 @@ def plot(settings: DuelSettings, results: Sequence[Json], path: Path) -> None:
     axes[1, 1].set_xlabel("processor time [s]")
     axes[1, 1].xaxis.set_minor_formatter("")  # within one decade Matplotlib would write over itself
     axes[1, 0].legend(frameon=False, fontsize=8)
+    axes[1, 0].set_title("every seed")
+    axes[1, 1].set_title("every seed")
     scatter = axes[1, 2]
     for name in reversed(METHODS):
         for k, result in enumerate(results):

@@ -121,12 +121,15 @@ def plot(settings: DuelSettings, results: Sequence[Json], path: Path) -> None:
     for i, quantity in enumerate(("speed [m/s]", "turning rate [rad/s]")):
         axes[1, i].set(xlabel="time [s]", ylabel=quantity)
     axes[0, 0].legend(frameon=False, fontsize=7)
+    drawing.suptitle("One start of the first seed; all starts of all seeds at the lower right", fontsize=11)
     loss = axes[1, 2]
     for name in METHODS:
         x = np.concatenate([result["rows"][name]["variation"] for result in results])
         y = np.concatenate([result["rows"][name]["loss"] for result in results])
         loss.loglog(x, np.maximum(1e2 * y, 1e-3), ".", ms=4, color=METHOD[name], label=LABEL[name])
     loss.xaxis.set_minor_formatter("")  # within one decade Matplotlib would write over itself
+    ticks = [share for share in (0.2, 0.5, 1.0, 2.0) if loss.get_xlim()[0] <= share <= loss.get_xlim()[1]]
+    loss.set_xticks(ticks, [f"{share:g}" for share in ticks])
     loss.axvline(1.0, color=METHOD["truth"], lw=0.8, ls=":")
     loss.set(
         xlabel="variation of the controls / optimum's [-]", ylabel="cost above the optimum [%]", title="all starts"

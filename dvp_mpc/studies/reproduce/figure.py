@@ -8,10 +8,12 @@ A figure's module imports torch, stable-baselines3 and the simulator inside `com
 needs none of them.
 """
 
+import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -48,6 +50,17 @@ class Work:
         Lets a long computation be stopped between its parts, and figures share their ground truth.
         """
         return kept(self.folder / f"{name}.json", identity, make)["result"]
+
+    def part(self, name: str, identity: object) -> Path:
+        """Path for what is no JSON, of this name and identity (told by its repr)."""
+        return self.folder / f"{name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """One process at a time for each seed: where figures ask for the same parts, the second is to find them made."""
+        with (self.folder / f"{what}-seed{self.seed}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 class Summary(NamedTuple):

@@ -28,8 +28,8 @@ LABEL = {
     "ppo": "PPO",
     "feedforward": "plain feedforward network",
 }
-LEVELS = ("#0b3c5d", "#328cc1", "#2f9c95", "#a3b859", "#f6ae2d", "#f26419", "#c8333a")
-"""For one method at several levels (horizon, noise, samples), from low to high."""
+LEVELS = ("#1d1147", "#51127c", "#832681", "#b73779", "#e0557e", "#f07fa0", "#f9b4c6")
+"""For one method at several levels (horizon, noise, samples), from low to high; no level looks like a method."""
 
 
 def sheet(rows: int = 1, columns: int = 2, size: tuple[float, float] = (9.0, 4.0)) -> tuple[Sheet, np.ndarray]:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 METHODS = ("paper", "ours")
 
 
-class _Quiet:
+class Quiet:
     """Nobody looks on: the study shows its own progress."""
 
     def labels(self, what: str, done: int, total: int, rejected: int) -> None: ...
     def step(self, iteration: int, steps: int, row: dict[str, float]) -> None: ...
-    def row(self, row: object) -> None: ...
+    def row(self, row: object, value: object) -> None: ...
     def died(self, workers: int) -> None: ...
 
 
@@ -45,7 +45,7 @@ def learn(work: Work, task: Task, settings: DvpSettings, truth: Labels, first: V
     identity = repr((task.digest, settings, first, len(truth)))
     folder = work.folder / "dvp" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder.parent.mkdir(exist_ok=True)
-    return run(task, settings, folder, _Quiet(), first=first, truth=truth)
+    return run(task, settings, folder, Quiet(), first=first, truth=truth)
 
 
 def value_errors(value: ValueFunction | None, truth: Labels) -> np.ndarray:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from dvp_mpc.arguments import require_jobs
 from dvp_mpc.errors import BadSetting, RunFailed
 from dvp_mpc.studies.reproduce.figure import Figure, Json, Summary, Work, kept
 from dvp_mpc.workers import unordered
@@ -57,8 +58,7 @@ def run_figures(
     """
     if seeds < 1:
         raise BadSetting("seeds", seeds, "must be at least 1")
-    if jobs == 0:
-        raise BadSetting("jobs", jobs, "must be a number of processes, or -1 for one per core")
+    require_jobs(jobs)
     # Seed by seed, so that a study that is looked at early has something of every figure.
     todo = [_Item(figure, seed) for seed in range(seeds) for figure in figures]
     found: dict[tuple[int, int], dict[str, Json]] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from dvp_mpc.disturbance import DIRECTIONS, ExternalWrench, Impulse, Profile, RandomWrench, Sine, Step, Vector
 from dvp_mpc.fault_plan import STREAM, Fault, FaultPlan
 from dvp_mpc.plan_file import Kinds, Parameter, read_entry, seconds
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_sim.actuation import Actuation
 from dvp_mpc_sim.body import Body
 

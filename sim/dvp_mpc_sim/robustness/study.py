@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dvp_mpc.arguments import require_jobs
 from dvp_mpc.errors import BadSetting, RunFailed, UnknownChoice, UsageError
 from dvp_mpc.files import whole_file, writable_folder
 from dvp_mpc.models import load_model
@@ -105,8 +106,7 @@ def run_study(
     for name, number, least in (("seeds", seeds, 1), ("first_seed", first, 0)):
         if number < least:
             raise BadSetting(name, number, f"must be at least {least}")
-    if jobs == 0:
-        raise BadSetting("jobs", jobs, "must be a number of processes, or -1 for one per core")
+    require_jobs(jobs)
     _check_links(plan)
     journal = Journal(folder, plan)
     wanted = units(plan, seeds, first)

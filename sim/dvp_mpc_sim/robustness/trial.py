@@ -18,7 +18,7 @@ from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.planner import Planner, Solver
 from dvp_mpc.errors import RunFailed
 from dvp_mpc.models import load_model
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.optimum import TICKS, optimal_cost, running_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts

@@ -4,8 +4,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
+from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -19,7 +21,8 @@ from dvp_mpc.control.intake import Intake, Sample
 from dvp_mpc.control.realtime import Granted, RealtimeLoop, prepare_thread
 from dvp_mpc.control.statistics import percentiles_ms
 from dvp_mpc.messages import JointMessage
-from dvp_mpc_ros.compat import take_newest
+from dvp_mpc_ros.compat import Polled, take_newest
+from dvp_mpc_ros.qos import NEWEST_STATE
 
 LARGEST_MESSAGE = 16_384  # [bytes] a joint state of 64 joints has 5 kB; 10^6 numbers take 21 ms to deserialise
 WINDOW = 20_000
@@ -37,6 +40,17 @@ class PolledClock:
             time_now = deserialize_message(taken[0], ClockMessage).clock
             self._ns = time_now.sec * 1_000_000_000 + time_now.nanosec
         return self._ns
+
+
+def stamp_clock(node: Node, opened: ExitStack) -> Callable[[], int]:
+    """The clock that stamps are on [ns]: the node's own, or the simulation's; what it needs is given back with `opened`."""
+    if not node.get_parameter("use_sim_time").value:
+        return lambda: int(node.get_clock().now().nanoseconds)
+    clock = node.create_subscription(
+        ClockMessage, "/clock", lambda message: None, NEWEST_STATE, callback_group=Polled(), raw=True
+    )
+    opened.callback(node.destroy_subscription, clock)
+    return PolledClock(clock)
 
 
 class StateReader:

@@ -10,7 +10,6 @@ What the arm is asked to do, and when it is held, is decided in dvp_mpc.control;
 import functools
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +18,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState
 from rclpy.parameter import Parameter
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -29,13 +27,13 @@ from dvp_mpc.control.controller import Controller
 from dvp_mpc.control.intake import Intake
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.planner_process import STARTING, ProcessPlanner
-from dvp_mpc.control.realtime import REALTIME, prepare_thread, quiet_gc, raise_other_threads
+from dvp_mpc.control.realtime import REALTIME, prepare_thread, quiet_gc, raise_threads
 from dvp_mpc.control.supervisor import State
 from dvp_mpc.errors import NotReady, UnknownChoice, UsageError
 from dvp_mpc.models import load_model
 from dvp_mpc.value import RiccatiValue, ValueFunction
 from dvp_mpc_ros import declared, graph, reports, takeover
-from dvp_mpc_ros.command_loop import CommandLoop, PolledClock, StateReader
+from dvp_mpc_ros.command_loop import CommandLoop, StateReader, stamp_clock
 from dvp_mpc_ros.compat import Polled
 from dvp_mpc_ros.guards import guarded, transition
 from dvp_mpc_ros.parameters import Parameters
@@ -46,10 +44,7 @@ from dvp_mpc_ros.targets import Targets
 
 TERMINALS = ("value", "riccati", "zero")
 REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
-SOLVER_PRIORITY, MIDDLEWARE_PRIORITY = (
-    70,
-    60,
-)  # below the loop's 80: what it waits for must not keep it from its deadline
+SOLVER_PRIORITY, NODE_PRIORITY = 70, 60  # below the loop's 80: what it waits for must not keep it from its deadline
 
 
 class ControllerNode(BrakingNode):
@@ -178,9 +173,8 @@ class ControllerNode(BrakingNode):
         arm, opened = self._task.arm, self._opened
         first = np.array(chosen.initial_goal) if chosen.initial_goal else arm.tool_in_world(arm.home)
         terminal = self._arm_injector(chosen.fault_plan) if chosen.fault_plan else self._terminal
-        rights = (
-            "off" if chosen.realtime == "off" else "try"
-        )  # what is enforced is the loop's; a slow plan costs no torque
+        # What is enforced is the loop's; a slow plan costs no torque.
+        rights = "off" if chosen.realtime == "off" else "try"
         prepare = functools.partial(prepare_thread, rights, (), SOLVER_PRIORITY)
         self._planner = ProcessPlanner(self._task, self._task.goal(first), terminal, settings, prepare)
         opened.callback(self._planner.close)
@@ -191,7 +185,7 @@ class ControllerNode(BrakingNode):
             JointState, chosen.joint_states_topic, lambda message: None, NEWEST_STATE, callback_group=Polled(), raw=True
         )
         opened.callback(self.destroy_subscription, self._states)
-        self._reader = StateReader(self._states, Intake(arm.joint_names), self._stamp_clock())
+        self._reader = StateReader(self._states, Intake(arm.joint_names), stamp_clock(self, opened))
         self._path = self.create_publisher(MarkerArray, "~/predicted_path", 1)
         opened.callback(self.destroy_publisher, self._path)
         self._targets = Targets(self, [*chosen.world_frames, arm.model.frames[1].name])
@@ -201,16 +195,7 @@ class ControllerNode(BrakingNode):
         for seconds, callback in ((0.05, self._serve), (0.2, self._look_around), (0.1, self._publish_path)):
             opened.callback(self.destroy_timer, self.create_timer(seconds, callback))
         if chosen.realtime != "off":
-            raise_other_threads(MIDDLEWARE_PRIORITY)
-
-    def _stamp_clock(self) -> Callable[[], int]:
-        if not self.get_parameter("use_sim_time").value:
-            return lambda: int(self.get_clock().now().nanoseconds)
-        clock = self.create_subscription(
-            Clock, "/clock", lambda message: None, NEWEST_STATE, callback_group=Polled(), raw=True
-        )
-        self._opened.callback(self.destroy_subscription, clock)
-        return PolledClock(clock)
+            raise_threads(NODE_PRIORITY)
 
     def _close(self) -> None:
         self._planner = self._targets = None

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dvp_mpc_sim.watchdog import Follow
 
 from dvp_mpc.control.torque import TORQUE_RATE
 from dvp_mpc.errors import RunFailed
 from dvp_mpc.models import load_model
 from dvp_mpc.problem.arm import Arm
+from dvp_mpc_ros.plant_record import MODES
 from dvp_mpc_ros.session import Session
 
 DEMO = 401  # first word of the seed
 GOAL_TIME = 4.0  # [s] for each goal
 BLOW = 50.0  # [N] for 0.1 s, 1.5 s after the second goal was sent
 TOLERANCE = 1e-9
+PLANT_STEP = 1e-3  # [s]
 
 
 def run_demo(
@@ -35,15 +38,8 @@ def run_demo(
     direction = rng.standard_normal(3)
     parameters = {"model": model, "nodes": nodes, "rate_hz": rate_hz, "plan_hz": min(rate_hz, 200.0)}
     with Session(folder, {"model": model}, parameters) as session:
-        say("configuring")
-        if not session.configure():
-            raise RunFailed(f"configure failed: {session.safety_state}")
-        say("activating")
-        session.spin(0.5)
-        if not session.activate():
-            raise RunFailed(f"activate failed: {session.safety_state}")
-        if not session.spin_until(lambda: session.safety_state == "tracking", 3.0):
-            raise RunFailed(f"the controller does not track: {session.safety_state}")
+        say("starting")
+        session.take_over()
         sent = []
         for k, goal in enumerate(goals):
             say(f"goal {k + 1} of {len(goals)}: ({', '.join(f'{x:.2f}' for x in goal)}) m")
@@ -76,6 +72,8 @@ def run_demo(
         "safety_states": time_in_states(figures.get("steps_in_each_state", "{}"), rate_hz),
         "exit_codes": {"controller": codes[0], "plant": codes[1]},
         "rights": figures.get("rights", ""),
+        "plant_real_time": _real_time(record),
+        "watchdog_braked_s": _braked(record, sent[0], sent[-1] + GOAL_TIME),
         "goals_in_world": [goal.tolist() for goal in goals],
         "seed": seed,
         "nodes": nodes,
@@ -119,6 +117,18 @@ def time_in_states(steps: str, rate_hz: float) -> dict[str, float]:
             name, count = entry.split(":")
             counts[name.strip(" '")] = int(count) / rate_hz
     return counts
+
+
+def _braked(record: dict[str, np.ndarray], begin: float, end: float) -> float:
+    """For how long the plant's own watchdog, which waits 20 ms for a command, held the arm between two times [s]."""
+    meanwhile = (record["t"] >= begin) & (record["t"] <= end)
+    return float((record["mode"][meanwhile] == MODES[Follow.BRAKE]).sum() * PLANT_STEP)
+
+
+def _real_time(record: dict[str, np.ndarray]) -> float:
+    """Simulated time of the plant as a share of the time that passed: below 1 where the machine had no time for it."""
+    t = record["t"]
+    return (len(t) - 1) * PLANT_STEP / float(t[-1] - t[0])
 
 
 def _tool_error(arm: Arm, record: dict[str, np.ndarray], goal: np.ndarray, at: float) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from dvp_mpc_sim.fault_table import Bound, Row, Trial
+from dvp_mpc_sim.watchdog import Follow
 from geometry_msgs.msg import PointStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
@@ -22,6 +23,7 @@ from std_msgs.msg import Float64MultiArray
 from dvp_mpc.errors import RunFailed
 from dvp_mpc_ros.demo import command_gaps_ms
 from dvp_mpc_ros.fault_session import UNDER_WAY, first_after, hand_travel, judged, stopped_after, tracking, transitions
+from dvp_mpc_ros.plant_record import MODES
 from dvp_mpc_ros.session import Session
 
 COMMANDS = "/effort_controller/commands"
@@ -173,7 +175,7 @@ def killed(seed: int) -> Trial:
         session.spin(1.5)
         record, trial = judged(session, arm)
     last = record["t"][np.flatnonzero(np.diff(record["command_count"]) > 0)[-1] + 1]
-    brakes = record["t"][np.flatnonzero((record["mode"] == 2) & (record["t"] > last))[0]]
+    brakes = record["t"][np.flatnonzero((record["mode"] == MODES[Follow.BRAKE]) & (record["t"] > last))[0]]
     return trial | {
         "brake_s": float(brakes - last),
         "stop_s": stopped_after(record, last),
@@ -196,7 +198,7 @@ def frozen(seed: int) -> Trial:
     return trial | {
         "held": float(bool(after) and after[0] in HELD),
         "tracked_before_arming": float(sum(state in ("tracking", "degraded") for state in between)),
-        "braked": float((record["mode"] == 2).any()),
+        "braked": float((record["mode"] == MODES[Follow.BRAKE]).any()),
     }
 
 

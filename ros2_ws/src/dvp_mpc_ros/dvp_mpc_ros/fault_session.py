@@ -30,10 +30,7 @@ def tracking(seed: int, *, goal: bool = True, **controller: Any) -> Iterator[tup
     goals = (task.sample_goal(rng).tool for _ in itertools.count())
     far = next(goal for goal in goals if np.linalg.norm(goal - here) > 0.3)
     with tempfile.TemporaryDirectory() as folder, Session(Path(folder), {}, controller) as session:
-        if not session.configure() or not session.activate():
-            raise RunFailed(session.safety_state)
-        if not session.spin_until(lambda: session.safety_state == "tracking", 3.0):
-            raise RunFailed(f"not tracking: {session.safety_state}")
+        session.take_over()
         if goal:
             session.send_goal(far)
             session.spin(UNDER_WAY)

@@ -11,7 +11,7 @@ from std_msgs.msg import Float64MultiArray
 
 from dvp_mpc.disturbance import ExternalWrench, acting
 from dvp_mpc.errors import BadSetting, UnknownChoice
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_ros.compat import take_newest
 
 WRENCH_STEPS = 100  # of 1 ms

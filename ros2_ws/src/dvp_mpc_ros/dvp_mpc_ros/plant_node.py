@@ -33,13 +33,15 @@ from dvp_mpc.control.realtime import RealtimeLoop, prepare_thread, quiet_gc
 from dvp_mpc.errors import BadSetting, DvpError, NotReady, RunFailed, UsageError
 from dvp_mpc.files import writable_folder
 from dvp_mpc.messages import JointMessage
-from dvp_mpc.problem.arm import DOF, Arm
+from dvp_mpc.problem.arm import Arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_ros.compat import Polled
 from dvp_mpc_ros.declared import declare, read
 from dvp_mpc_ros.plant_inputs import CommandReader, Wrenches
 from dvp_mpc_ros.plant_parameters import PlantParameters
-from dvp_mpc_ros.plant_record import PlantRecord
+from dvp_mpc_ros.plant_record import MODES, PlantRecord
 from dvp_mpc_ros.qos import LATCHED, NEWEST_STATE
+from dvp_mpc_ros.spin import leave
 
 if TYPE_CHECKING:
     from dvp_mpc_sim.bullet import BulletPlant
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
 STEP_NS = 1_000_000  # [ns]
 PRIORITY = 90  # above the controller's: a real arm does not wait for its controller's processor
 LIMIT = watchdog.LIMIT - 0.5e-9 * STEP_NS  # [s] half a step short, or a late wake-up would decide between 20 and 21 ms
-MODES = {mode: number for number, mode in enumerate(Follow)}
 
 
 class PlantNode(Node):
@@ -267,7 +268,7 @@ def main() -> int:
         _simulate(ending)
     except DvpError as error:
         print(f"plant_node: {error}", file=sys.stderr)
-        return 1 if isinstance(error, (RunFailed, NotReady)) else 2
+        leave(1 if isinstance(error, (RunFailed, NotReady)) else 2)
     finally:
         rclpy.try_shutdown()
     return 0

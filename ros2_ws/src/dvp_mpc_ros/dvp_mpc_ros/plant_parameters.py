@@ -11,7 +11,8 @@ from dvp_mpc.disturbance import ExternalWrench, parse_disturbance
 from dvp_mpc.errors import BadSetting, UnknownChoice
 from dvp_mpc.models import DEFAULT_MODEL, load_model
 from dvp_mpc.plan_file import load_plan, read_fields
-from dvp_mpc.problem.arm import DOF, Arm, load_arm
+from dvp_mpc.problem.arm import Arm, load_arm
+from dvp_mpc.problem.arms import DOF
 from dvp_mpc_ros.declared import parameter
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dvp_mpc_sim.watchdog import Follow
 
 from dvp_mpc.files import whole_file
-from dvp_mpc.problem.arm import DOF
+from dvp_mpc.problem.arms import DOF
 
+MODES = {mode: number for number, mode in enumerate(Follow)}
 ROW = np.dtype(
     [
         ("t", float),  # [s] monotonic clock at the begin of the step
@@ -18,7 +20,7 @@ ROW = np.dtype(
         ("command", float, DOF),  # [N m] last received, NaN before the first and for one that is not seven numbers
         ("command_count", np.int64),  # sent up to that one, those among them that a newer one replaced unseen
         ("command_stamp_ns", np.int64),  # [ns] when it was sent, by the sender's wall clock; 0 where nobody says
-        ("mode", np.int8),  # of the watchdog: 0 no command, 1 follow, 2 brake
+        ("mode", np.int8),  # of the watchdog, as MODES numbers them
         ("wrench", float, 6),  # [N, N m] sum of the external wrenches in the world, each about its link's origin
     ]
 )

@@ -51,6 +51,7 @@ def _figures(loop: CommandLoop, solver_pid: int) -> dict[str, Any]:
         "state_age_ms": f"{1e3 * controller.state_age:.2f}",
         "safety_state": controller.state.value,
         "value_trusted": controller.trusted,
+        "value_trust_score": f"{controller.trust_score:.3f}",  # at most 1 where it is trusted
         "steps_in_each_state": dict(statistics.states),
         "goal_in_world": [round(float(x), 4) for x in controller.goal_in_world],
         "rights": loop.granted,

@@ -26,7 +26,8 @@ from dvp_mpc.errors import RunFailed
 from dvp_mpc_ros.qos import LATCHED
 
 PLANT, CONTROLLER = "dvp_mpc_ros.plant_node", "dvp_mpc_ros.controller_node"
-START, TRANSITION = 60.0, 30.0  # [s]
+START, TRANSITION, ARMED = 60.0, 30.0, 20.0  # [s]
+ATTEMPTS, PAUSE = 3, 3.0  # [s] discovery may lose a word, which it says again after some 3 s
 ACQUAINTANCE = 0.1  # [s] a service that we see may not see us yet, and its answer would go to nobody
 
 
@@ -136,6 +137,27 @@ class Session:
     def safety_state(self) -> str:
         """The newest safety state, "" before the first."""
         return self.states[-1][1] if self.states else ""
+
+    def take_over(self) -> None:
+        """Configure and activate, once the plant runs, until the arm is tracked. Raises RunFailed with the reason."""
+        if not self.spin_until(self._plant_runs, START):
+            raise RunFailed(f"the plant does not start; {self._last_words()}")
+        if not self.configure():
+            self.spin(0.2)  # the reason comes on a topic, after the answer
+            raise RunFailed(f"configure failed: {self.safety_state}")
+        for _ in range(ATTEMPTS):
+            if self.activate():
+                break
+            self.spin(PAUSE)
+        else:
+            raise RunFailed(f"activate failed: {self.safety_state}")
+        if not self.spin_until(lambda: self.safety_state == "tracking", ARMED):
+            raise RunFailed(f"the controller does not track: {self.safety_state}")
+
+    def _plant_runs(self) -> bool:
+        if self.plant.process.poll() is not None:
+            raise RunFailed(f"the plant ended; {self._last_words()}")
+        return self.node.count_publishers("/joint_states") > 0
 
     def configure(self) -> bool:
         """Ask the controller to configure; whether it did."""

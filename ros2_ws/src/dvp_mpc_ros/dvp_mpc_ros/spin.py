@@ -1,10 +1,12 @@
 """From the command line to the end of a controller: start, serve, and come to rest when somebody says so."""
 
+import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -28,6 +30,18 @@ class BrakingNode(LifecycleNode):
         raise NotImplementedError
 
 
+def leave(code: int) -> NoReturn:
+    """End the process of a node that could not start or go on.
+
+    Not by way of the interpreter's own end: taking a half made node apart is a segmentation fault now and then, and the exit
+    code says what was wrong.
+    """
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def run(make: Callable[[], BrakingNode]) -> int:
     """Serve the node until SIGINT or SIGTERM, then bring the arm to rest. 0: ended as asked, 2: ROS could not start."""
     sys.setswitchinterval(2e-4)  # the command loop must not wait 5 ms for a callback to let go of Python's lock
@@ -42,8 +56,7 @@ def run(make: Callable[[], BrakingNode]) -> int:
         node = make()
     except RuntimeError as error:  # no keys where security is enforced, arguments that rcl cannot parse
         print(f"controller_node: {' '.join(str(error).split())}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
+        leave(2)
     ending = threading.Event()
 
     def wait_for_signal() -> None:
