@@ -92,6 +92,7 @@ class Controller:
         self._plans = 0
         self._until_plan = 0  # steps until the next plan is due
         self._torque: np.ndarray | None = None  # the last one, gravity included
+        self._silence = 0.0  # [s] since the last one that was given out
         self._commands: deque[Callable[[], None]] = deque()  # from other threads, taken by the next step
         self._fatal = ""
 
@@ -231,10 +232,13 @@ class Controller:
         if self._supervisor(elapsed, self._facts(elapsed)) is not before:
             self.statistics.transitions.append((self._now, self.state.value, self.reason))
         asked = self._ask()
+        self._silence += elapsed
+        if self._silence > AGE_LIMIT + ROUNDING and self.silent:
+            self._torque = None  # the driver holds the last one no longer; whoever holds the arm, the next begins anew
         if self.silent:
-            self._torque = None  # whoever holds the arm meanwhile, the next torque begins anew
             torque = np.zeros(DOF)
         else:
+            self._silence = 0.0
             torque = self._torque = self._limiter(asked, self._previous())
             self._estimate.gave(self._now, torque + self.disturbance)
         self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)

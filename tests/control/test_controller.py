@@ -66,6 +66,25 @@ def test_three_lost_states_are_bridged_and_a_dead_stream_ends_in_hold(
     assert controller.statistics.refused["not finite"] == 3 + 700
 
 
+@pytest.mark.parametrize(("silence", "bound"), [(1, True), (15, True), (40, False)])
+def test_only_a_silence_that_outlasts_the_driver_is_a_new_beginning(
+    controller: Controller, state: np.ndarray, silence: int, bound: bool
+) -> None:
+    """For 20 ms the driver holds the last torque, so the next one is still bound to it. [ms]"""
+    last, silent, k = np.zeros(7), 0, 0
+    while silent < silence:
+        seen = state if k < 5 else np.full(14, np.nan)
+        torque = controller.step(k * 1e-3, seen[:7], seen[7:])
+        silent = silent + 1 if controller.silent else 0
+        last, k = last if silent else torque, k + 1
+    elsewhere = state[:7] + 0.6 * np.where(state[:7] > 0, -1, 1)
+    while controller.silent:
+        torque = controller.step(k * 1e-3, elsewhere, np.zeros(7))
+        silent, k = silent + 1, k + 1
+    assert silent <= silence + 5
+    assert (np.abs(torque - last).max() <= 1.0 + 1e-9) == bound
+
+
 def test_time_that_stands_still_is_no_fresh_state(controller: Controller, state: np.ndarray) -> None:
     for _ in range(30):
         controller.step(1.0, state[:7], state[7:])

@@ -23,6 +23,8 @@ from dvp_mpc.value import GoalFrame, RiccatiValue
 
 SETTINGS = MpcSettings(5)
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(scope="module")
 def shared(task: ReachTask, goal: Goal) -> Iterator[ProcessPlanner]:

@@ -29,6 +29,8 @@ from dvp_mpc.models import load_model
 
 Start = Callable[..., Session]
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:

@@ -13,18 +13,14 @@ from dvp_mpc.problem.arm import Arm
 
 PROGRAM = Path(sys.executable).with_name("dvp-mpc")
 
+pytestmark = pytest.mark.realtime
+
 
 def test_two_goals_and_a_blow_over_dds(tmp_path: Path) -> None:
     command = [PROGRAM, "ros-demo", "--seed", "5", "--out", tmp_path / "demo", "--json"]
-    for _ in range(4):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        report = json.loads(done.stdout)
-        # A machine that leaves the plant no time, the loop none for the 20 ms after which the plant's watchdog brakes for good,
-        # or the solver none for three plans, is asked again; a controller that is never on time fails every time.
-        late = report["plant_real_time"] < 0.9 or report["watchdog_braked_s"] > 0 or "hold" in report["safety_states"]
-        if not late:
-            break
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
     wanted = "tool_error_final_m violations period_ms gap_ms misses latency_ms safety_states"
     assert set(wanted.split()) <= report.keys()
     assert report["violations"] == 0

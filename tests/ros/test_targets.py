@@ -13,6 +13,8 @@ from geometry_msgs.msg import PointStamped, PoseStamped
 
 Start = Callable[..., Session]
 
+pytestmark = pytest.mark.realtime
+
 
 def test_targets_are_taken_or_refused_with_the_reason(start: Start) -> None:
     session = start()

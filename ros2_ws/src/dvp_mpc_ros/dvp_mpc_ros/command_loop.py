@@ -20,6 +20,7 @@ from dvp_mpc.control.gate import Refusal
 from dvp_mpc.control.intake import Intake, Sample
 from dvp_mpc.control.realtime import Granted, RealtimeLoop, prepare_thread
 from dvp_mpc.control.statistics import percentiles_ms
+from dvp_mpc.control.supervisor import AGE_LIMIT
 from dvp_mpc.messages import JointMessage
 from dvp_mpc_ros.compat import Polled, take_newest
 from dvp_mpc_ros.qos import NEWEST_STATE
@@ -156,7 +157,8 @@ class CommandLoop:
         except Exception as error:  # whatever it is, the arm needs a torque in this very tick
             self.controller.fault(f"{type(error).__name__} in the command loop: {error}")
             torque, measured = self.controller.coast(now=now), None
-        if not self.controller.silent:
+        # A process that was frozen in this very step would give out, on waking, a torque for an arm that is elsewhere by now.
+        if not self.controller.silent and time.monotonic() - now <= AGE_LIMIT:
             self._command.data = torque.tolist()
             self._publisher.publish(self._command)
         if measured is not None:
