@@ -92,11 +92,16 @@ class MPC:
     def _refined(self, guess: tuple[Nodes, Nodes], iterations: int) -> Trajectory:
         """Solve, with another iteration where the last one left gaps or still promised much."""
         solution = self._solve(*guess, iterations=iterations)
-        if solution.status is Status.OPEN_GAPS or self._solver.stop > self.settings.again_above:
-            closed = solution.status.usable
-            again = self._solve(solution.xs, solution.us, iterations=1, feasible=closed)
-            solution = again if again.status.usable else solution  # at a kink there may be nothing left to gain
-        return solution
+        if solution.status is Status.OPEN_GAPS:
+            # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost
+            # less, so the line search refuses them all. Where the guessed controls lead from here, there is no gap.
+            us = list(guess[1])
+            again = self._solve(self._problem.rollout(us).tolist(), us, iterations=1, feasible=True)
+        elif self._solver.stop > self.settings.again_above:
+            again = self._solve(solution.xs, solution.us, iterations=1, feasible=solution.status.usable)
+        else:
+            return solution
+        return again if again.status.usable else solution  # at a kink there may be nothing left to gain
 
     def _solve(self, xs: Nodes, us: Nodes, iterations: int, feasible: bool = False) -> Trajectory:
         return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))

@@ -1,10 +1,13 @@
 """MPC: warm starts, feedback between solves, a goal that moves, and solves that must not be used."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
 from dvp_mpc.errors import BadSetting
+from dvp_mpc.models import load_model
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve
@@ -40,6 +43,28 @@ def test_one_iteration_per_tick_tracks_the_converged_loop(task: ReachTask, goal:
         return cost
 
     assert loop(1) == pytest.approx(loop(30), rel=1e-3)
+
+
+@pytest.mark.parametrize("nodes", [1, 10])
+def test_a_gap_that_pays_is_closed_without_a_fresh_start(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The torque rate keeps the arm where it is while the plan before had it under way: its states, nearer to the goal, cost
+    less than any that the arm can reach, and the line search refuses to leave them."""
+    task, value, _ = load_model("panda_reach")
+    x = np.concatenate([task.arm.home, np.zeros(7)])
+    seen: list[Status] = []
+    judged = MPC._solve
+
+    def watched(self: MPC, *args: Any, **kwargs: Any) -> Trajectory:
+        seen.append((solution := judged(self, *args, **kwargs)).status)
+        return solution
+
+    monkeypatch.setattr(MPC, "_solve", watched)
+    for i in range(6):
+        mpc = MPC(task, task.sample_goal(np.random.default_rng([7, i])), value, MpcSettings(nodes))
+        first, second = mpc.plan(x, 0.0).solution, mpc.plan(x, 1e-3).solution
+        assert second.cost == pytest.approx(first.cost, rel=1e-5)
+        assert second.iterations <= 1
+    assert Status.OPEN_GAPS in seen
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
