@@ -27,8 +27,10 @@ def beyond_limit(seed: int) -> Trial:
         runs.append(Scenario(seed, duration=1.0, start=start, arming=False, follower=HoldsLast, far=0.0).run())
     slight, far = runs
     scene = Scenario(seed)
+    why = set(slight.reason[slight.state == "fault"].astype(str))
     return basis(scene, None, slight, far) | {
-        "faults_within_0.0087_rad": float("fault" in slight.states()),
+        "faults_within_0.0087_rad": float(any("outside its limits" in reason for reason in why)),
+        "stopped_for_speed": float(any("rad/s is above its limit" in reason for reason in why)),
         "outward_rad": float((away * (slight.q[:, joint] - edge)).max() - 0.004),
         "fault_beyond_s": far.first("fault"),
         "tracked_beyond": len(far.states() & MOVING),
@@ -210,6 +212,7 @@ ROWS = [
         beyond_limit,
         (
             Bound("faults_within_0.0087_rad", "sum", most=0),
+            Bound("stopped_for_speed", "sum"),  # on the way back, far outside the region, with the Riccati value: F13
             Bound("outward_rad"),
             Bound("fault_beyond_s", most=PERIOD),
             Bound("tracked_beyond", "sum", most=0),
