@@ -8,7 +8,7 @@ import pytest
 from dvp_mpc.errors import BadSetting, UnknownChoice
 from dvp_mpc.learning.settings import Fit, Net, Sampling
 from dvp_mpc.studies import ablations
-from dvp_mpc.studies.ablations import ALL, VARIANTS, Ablations, Variant, study, write_page
+from dvp_mpc.studies.ablations import ALL, VARIANTS, Ablations, Result, Variant, study, times_as_much, write_page
 
 SHORT = replace(
     ALL,
@@ -36,6 +36,17 @@ def test_two_variants_side_by_side_are_kept(tmp_path: Path, monkeypatch: pytest.
     page = (tmp_path / "page.md").read_text()
     assert "| Riccati part |" in page
     assert "- **Riccati part**: the network learns all of r." in page
+
+
+def test_a_multiple_is_bold_where_no_seed_came_near() -> None:
+    def runs(*losses: float) -> list[Result]:
+        return [Result(dict.fromkeys((1, 2, 5, 10), (loss, 2 * loss)), 0.0, 0.0) for loss in losses]
+
+    complete = runs(0.1, 0.2, 0.3)
+    assert times_as_much(runs(0.25, 0.35), complete)[0] == "1.5"
+    assert times_as_much(runs(0.4, 0.6), complete)[0] == "**2.5**"
+    assert times_as_much(runs(0.05, 0.05), complete)[0] == "**0.25**"
+    assert times_as_much(runs(0.4, float("inf")), complete)[0] == "**diverged**"
 
 
 @pytest.mark.parametrize("change", [{"seeds": 0}, {"starts": 0}, {"jobs": 0}])
