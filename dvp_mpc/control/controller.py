@@ -85,16 +85,14 @@ class Controller:
         self._begun = False
         self._estimate = Estimate(task.arm, self._period)
         self._fresh = False  # whether this step brought an accepted state
-        self._alarm = ""
         self._observer = MomentumObserver(task.arm) if settings.offset_free else None
         self._plan: Policy | None = None
-        self._plan_time = -np.inf
-        self._plans = 0
+        self._plan_time, self._plans = -np.inf, 0
         self._until_plan = 0  # steps until the next plan is due
         self._torque: np.ndarray | None = None  # the last one, gravity included
         self._silence = 0.0  # [s] since the last one that was given out
         self._commands: deque[Callable[[], None]] = deque()  # from other threads, taken by the next step
-        self._fatal = ""
+        self._fatal = self._alarm = ""
 
     @property
     def rate_hz(self) -> float:

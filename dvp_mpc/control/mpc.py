@@ -96,7 +96,8 @@ class MPC:
             # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost
             # less, so the line search refuses them all. Where the guessed controls lead from here, there is no gap.
             us = list(guess[1])
-            again = self._solve(self._problem.rollout(us).tolist(), us, iterations=1, feasible=True)
+            start = self._problem.rollout(us).tolist()
+            again = self._solve(start, us, iterations=self.settings.first_iterations, feasible=True)
         elif self._solver.stop > self.settings.again_above:
             again = self._solve(solution.xs, solution.us, iterations=1, feasible=solution.status.usable)
         else:
