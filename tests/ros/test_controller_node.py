@@ -25,6 +25,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from visualization_msgs.msg import MarkerArray
 
+from dvp_mpc.errors import RunFailed
 from dvp_mpc.models import load_model
 
 Start = Callable[..., Session]
@@ -74,6 +75,35 @@ def test_configure_refuses_by_name_and_the_node_lives_on(
         assert word in node.safety_state
     assert node.lifecycle_state() == "unconfigured"
     assert "Traceback" not in log(node)
+
+
+def test_a_transition_whose_answer_was_lost_is_looked_up_or_asked_again(
+    node: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Session.call
+
+    def lose(times: int) -> None:
+        left = [times]
+
+        def lossy(self: Session, kind: Any, name: str, request: Any, *seconds: float) -> Any:
+            answer = call(self, kind, name, request, *seconds)
+            if name.endswith("change_state") and left[0]:
+                left[0] -= 1
+                raise RunFailed("no answer")
+            return answer
+
+        monkeypatch.setattr(Session, "call", lossy)
+
+    node.restart_controller({"nodes": 0})
+    lose(1)
+    assert not node.configure(), "refused, and refused again"
+    node.restart_controller({})
+    lose(1)
+    assert node.configure(), "it was done, as the state says"
+    node.restart_controller({"nodes": 0})
+    lose(9)
+    with pytest.raises(RunFailed, match="no answer"):
+        node.configure()
 
 
 def test_a_bad_parameter_can_be_put_right(node: Session) -> None:

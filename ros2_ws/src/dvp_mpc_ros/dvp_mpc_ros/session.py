@@ -28,6 +28,11 @@ from dvp_mpc_ros.qos import LATCHED
 PLANT, CONTROLLER = "dvp_mpc_ros.plant_node", "dvp_mpc_ros.controller_node"
 START, TRANSITION, ARMED = 60.0, 30.0, 20.0  # [s]
 ATTEMPTS, PAUSE = 3, 3.0  # [s] discovery may lose a word, which it says again after some 3 s
+REACHED = {
+    Transition.TRANSITION_CONFIGURE: "inactive",
+    Transition.TRANSITION_ACTIVATE: "active",
+    Transition.TRANSITION_DEACTIVATE: "inactive",
+}
 ACQUAINTANCE = 0.1  # [s] a service that we see may not see us yet, and its answer would go to nobody
 
 
@@ -172,9 +177,24 @@ class Session:
         return self.change_state(Transition.TRANSITION_DEACTIVATE)
 
     def change_state(self, transition: int, seconds: float = TRANSITION) -> bool:
-        """Ask for a lifecycle transition; whether it took place. Raises RunFailed when nobody answers."""
+        """Ask for a lifecycle transition; whether it took place. Raises RunFailed when nobody answers.
+
+        An answer may be lost to a client that the service does not see yet. The state then says whether it was done; where it
+        was not, it is asked again.
+        """
         request = ChangeState.Request()
         request.transition.id = transition
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._change_state(request, seconds)
+            except RunFailed:
+                if self.controller.process.poll() is not None:
+                    raise
+                if self.lifecycle_state() == REACHED[transition]:
+                    return True
+        return self._change_state(request, seconds)
+
+    def _change_state(self, request: Any, seconds: float) -> bool:
         return bool(self.call(ChangeState, "/mpc_controller/change_state", request, seconds).success)
 
     def lifecycle_state(self) -> str:
