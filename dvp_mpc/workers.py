@@ -6,11 +6,13 @@ every worker is an executor of its own, so a death costs the one call that it wa
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import joblib
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
+from dvp_mpc.errors import RunFailed
 from dvp_mpc.threads import ONE_THREAD
 
 
@@ -58,6 +60,15 @@ def unordered(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -
     finally:
         for worker in [*idle, *(worker for worker, _ in busy.values())]:
             worker.shutdown(wait=False, kill_workers=True)
+
+
+def results(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Generator[Any, None, None]:
+    """What the function gives for every task, as they end. Raises RunFailed, with the task, when a worker dies."""
+    with closing(unordered(function, tasks, jobs)) as ended:
+        for done in ended:
+            if done.death is not None:
+                raise RunFailed(f"a worker process died in {done.task}: {done.death}") from done.death
+            yield done.result
 
 
 def _worker() -> Any:

@@ -231,9 +231,9 @@ class Controller:
             self.statistics.transitions.append((self._now, self.state.value, self.reason))
         asked = self._ask()
         self._silence += elapsed
-        if self._silence > AGE_LIMIT + ROUNDING and self.silent:
-            self._torque = None  # the driver holds the last one no longer; whoever holds the arm, the next begins anew
         if self.silent:
+            if self._silence > AGE_LIMIT + ROUNDING:
+                self._torque = None  # no driver holds the last one any longer: the next begins anew
             torque = np.zeros(DOF)
         else:
             self._silence = 0.0

@@ -90,7 +90,7 @@ class MPC:
         return Plan(solution, self.task.dt)
 
     def _refined(self, guess: tuple[Nodes, Nodes], iterations: int) -> Trajectory:
-        """Solve, with another iteration where the last one left gaps or still promised much."""
+        """Solve; from where the controls lead where gaps were left, and once more where much was still promised."""
         solution = self._solve(*guess, iterations=iterations)
         if solution.status is Status.OPEN_GAPS:
             # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost

@@ -24,12 +24,11 @@ import numpy as np
 from scipy.stats import beta
 
 from dvp_mpc.control.mpc import MPC, MpcSettings
-from dvp_mpc.errors import RunFailed
 from dvp_mpc.problem.discount import discount_of
 from dvp_mpc.problem.task import Task, sample_starts
 from dvp_mpc.studies.evaluation import Progress
 from dvp_mpc.value import ValueFunction
-from dvp_mpc.workers import unordered
+from dvp_mpc.workers import results
 
 DESCENT = 223  # first word of the seeds; training has others
 EPS, TIGHT = 0.2, 0.05
@@ -76,10 +75,8 @@ def descent(
     """The check on `states` held-out states. Raises RunFailed if a worker dies."""
     chunks = [range(k, min(k + CHUNK, states)) for k in range(0, states, CHUNK)]
     rows: list[tuple[bool, float, float, float]] = []
-    for ended in unordered(partial(_chunk, task, value, seed), chunks, jobs):
-        if ended.death is not None:
-            raise RunFailed(f"a worker process died in states {ended.task} of seed {seed}: {ended.death}")
-        rows += ended.result
+    for found in results(partial(_chunk, task, value, seed), chunks, jobs):
+        rows += found
         progress("descent", len(rows), states)
     moved, V, V_next, cost = (np.array(column) for column in zip(*rows, strict=True))
     slack = V_next - V + cost

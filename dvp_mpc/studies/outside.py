@@ -17,12 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dvp_mpc.control.mpc import MpcSettings
-from dvp_mpc.errors import RunFailed
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.studies.evaluation import Progress, run_loop
 from dvp_mpc.value import ValueFunction
-from dvp_mpc.workers import unordered
+from dvp_mpc.workers import results
 
 PLACED, MOTIONS = 221, 222  # first words of the seeds; training has others
 BEYOND = 0.2  # half-widths
@@ -76,11 +75,9 @@ def outside(
         not task.trusts(*case) for case in placed_outside(task, np.random.default_rng([PLACED, seed]), placed)
     )
     scores = []
-    for done, ended in enumerate(unordered(partial(_scores, task, value, seed), range(motions), jobs), start=1):
-        if ended.death is not None:
-            raise RunFailed(f"a worker process died in motion {ended.task} of seed {seed}")
-        scores.append(ended.result)
-        progress("motions", done, motions)
+    for found in results(partial(_scores, task, value, seed), range(motions), jobs):
+        scores.append(found)
+        progress("motions", len(scores), motions)
     alarms = [~(s <= 1) for s in scores]
     ticks = sum(map(len, scores))
     return Outside(

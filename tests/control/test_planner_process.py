@@ -47,6 +47,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> bool:
     return bool(condition())
 
 
+def plans_again(planner: ProcessPlanner, goal: Goal) -> bool:
+    """Whether the solver that was restarted comes up and answers."""
+    assert wait_for(lambda: not planner.failure)
+    planner.request(3.0, goal.x, goal, True)
+    return answer(planner).t == 3.0
+
+
 def facts(pid: int) -> dict[str, str]:
     """What the system says of a process; nothing of one that has ended."""
     try:
@@ -96,9 +103,7 @@ def test_death_is_noticed_said_and_mended(task: ReachTask, goal: Goal, how: sign
         assert planner.newest() is None
         planner.restart()
         assert planner.failure == STARTING
-        assert wait_for(lambda: not planner.failure)
-        planner.request(3.0, goal.x, goal, True)
-        assert answer(planner).t == 3.0
+        assert plans_again(planner, goal)
     finally:
         planner.close()
 
@@ -131,9 +136,7 @@ def test_the_death_of_the_server_is_noticed_said_and_mended(task: ReachTask, goa
         assert "with the server" in planner.failure
         assert wait_for(lambda: not facts(before))  # the child does not outlive it as an orphan
         planner.restart()
-        assert wait_for(lambda: not planner.failure)
-        planner.request(3.0, goal.x, goal, True)
-        assert answer(planner).t == 3.0
+        assert plans_again(planner, goal)
     finally:
         planner.close()
 

@@ -20,17 +20,11 @@ from dvp_mpc.learning.settings import DvpSettings
 from dvp_mpc.models import DEFAULT_MODEL, golden_of, load_model
 from dvp_mpc.presets import PANDA_PAPER
 from dvp_mpc.studies.reproduce.figure import Work
-from dvp_mpc.studies.reproduce.runs import Quiet
+from dvp_mpc.studies.reproduce.runs import Quiet, shortened
 from dvp_mpc.value_file import save_value
 
 FULL = PANDA_PAPER
-QUICK = replace(
-    FULL,
-    iterations=1,
-    sampling=replace(FULL.sampling, problems=20, horizon=30),
-    fit=replace(FULL.fit, steps=50),
-    validation=1,
-)
+QUICK = shortened(FULL, problems=20, horizon=30)
 
 
 def paper_model(settings: DvpSettings, work: Work) -> Path:

@@ -15,18 +15,12 @@ from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.studies.reproduce.authors_arm import GOAL, START, THEIR_ERROR_MM, THEIRS, AuthorsArm
 from dvp_mpc.studies.reproduce.figure import Json, Work, spread
 from dvp_mpc.studies.reproduce.palette import LABEL
-from dvp_mpc.studies.reproduce.runs import Quiet
+from dvp_mpc.studies.reproduce.runs import Quiet, shortened
 from dvp_mpc.value import ValueFunction
 
 UNSEEN = 311  # first word of the seed of held-out starts; training has others
 HORIZONS = (50, 200)  # nodes
-QUICK = replace(
-    IIWA_PAPER,
-    iterations=1,
-    sampling=replace(IIWA_PAPER.sampling, problems=10, horizon=20),
-    fit=replace(IIWA_PAPER.fit, steps=50),
-    validation=1,
-)
+QUICK = shortened(IIWA_PAPER, problems=10, horizon=20)
 
 
 def solved(task: Task, goal: Goal, x0: np.ndarray, nodes: int, terminal: ValueFunction | None, most: int) -> Trajectory:

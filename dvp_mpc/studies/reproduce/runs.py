@@ -36,6 +36,17 @@ def settings_of(system: str, method: str, effort: float, **changes: object) -> D
     return replace(base, sampling=sampling, fit=fit, **changes)  # type: ignore[arg-type]
 
 
+def shortened(settings: DvpSettings, problems: int, horizon: int) -> DvpSettings:
+    """One iteration of a few problems: the whole way of a run in seconds, for a value that is poor."""
+    return replace(
+        settings,
+        iterations=1,
+        sampling=replace(settings.sampling, problems=problems, horizon=horizon),
+        fit=replace(settings.fit, steps=50),
+        validation=1,
+    )
+
+
 def learn(work: Work, task: Task, settings: DvpSettings, truth: Labels, first: ValueFunction | None = None) -> "Run":
     """One run with the seed of the work, resumed or taken from an earlier figure when there is one. `first` must have a repr
     that tells it from others."""
