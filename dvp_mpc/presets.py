@@ -71,14 +71,15 @@ def _workspace(arm: str, side: float, low: float, high: float) -> Preset:
             window=2,
             sampling=Sampling(
                 problems=14_000,
-                horizon=24,
+                horizon=28,
                 nodes=(0, 1, 3, 6, 10, 15),
-                starts=Starts(loop=0.35),
+                starts=Starts(near=0.05, wide=0.05, kicked=0.05, loop=0.35),
                 tolerance=1e-3,
                 per_goal=7,
             ),
-            fit=Fit(steps=3000),
-            last_fit=3.0,
+            fit=Fit(steps=3000, policy=5.0),
+            last_fit=5.0,
+            net=Net(hidden=(192, 192, 192), riccati=False),
         ),
     )
 
