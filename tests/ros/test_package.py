@@ -189,6 +189,12 @@ def test_a_configuration_is_what_the_node_declares(path: Path, namespace: str) -
     assert parameters.controller.rate_hz == 200
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_configuration_names_a_shipped_value_of_its_arm(path: Path) -> None:
+    given = yaml.safe_load(path.read_text())["/**/mpc_controller"]["ros__parameters"]
+    assert load_model(given["model"])[0].arm.name == path.stem
+
+
 def test_the_simulated_configuration_is_that_of_the_shipped_value() -> None:
     panda = yaml.safe_load((PACKAGE / "config" / "panda.yaml").read_text())["/**/mpc_controller"]["ros__parameters"]
     assert (panda["model"], panda["arm"]) == ("panda_reach", "")
