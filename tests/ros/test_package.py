@@ -16,6 +16,8 @@ from dvp_mpc_ros.declared import declare, read
 from dvp_mpc_ros.parameters import Parameters
 from rclpy.signals import SignalHandlerOptions
 
+from dvp_mpc.models import load_model
+
 PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "dvp_mpc_ros"
 LAUNCH = sorted((PACKAGE / "launch").glob("*.launch.py"))
 CONFIGS = sorted((PACKAGE / "config").glob("*.yaml"))
