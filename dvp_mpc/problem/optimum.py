@@ -8,7 +8,7 @@ import numpy as np
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
-from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
+from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve, trajectory
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue
 
@@ -20,6 +20,16 @@ def optimal_cost(task: Task, goal: Goal, x0: np.ndarray) -> float:
     problem = build_problem(task, goal, x0, TICKS, RiccatiValue())
     solver = make_solver(problem)
     status = solve(solver, *quasi_static_guess(problem, goal.u), iterations=500)
+    if (
+        status is not Status.CONVERGED
+    ):  # fast starts swing far in 4 s of a first guess; half as far, the solver finds its way
+        half = build_problem(task, goal, x0, TICKS // 2, RiccatiValue())
+        shorter = make_solver(half)
+        found = trajectory(shorter, solve(shorter, *quasi_static_guess(half, goal.u), iterations=500))
+        rest = TICKS - half.T
+        xs = np.concatenate([found.xs, np.repeat(found.xs[-1:], rest, axis=0)])
+        us = np.concatenate([found.us, np.repeat(goal.u[None], rest, axis=0)])
+        status = solve(solver, xs, us, iterations=500)
     return float(solver.cost) if status is Status.CONVERGED else float("nan")
 
 

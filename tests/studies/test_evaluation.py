@@ -7,9 +7,12 @@ import pytest
 
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.errors import BadSetting, RunFailed
+from dvp_mpc.models import load_model
+from dvp_mpc.problem.ocp import build_problem
+from dvp_mpc.problem.solver import Status, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.systems import LinearTask
 from dvp_mpc.problem.task import Goal
-from dvp_mpc.studies.evaluation import EVALUATION, _spread, close_loop, closed_loops, evaluate, make_case
+from dvp_mpc.studies.evaluation import EVALUATION, _spread, close_loop, closed_loops, evaluate, make_case, run_loop
 from dvp_mpc.value import GoalFrame, RiccatiValue
 
 
@@ -38,6 +41,17 @@ def test_optimum_is_the_infinite_horizon_one(linear: LinearTask) -> None:
     case = make_case(linear, 4, 0)
     exact = RiccatiValue().at(case.goal.frame).cost(case.x0, np.zeros(0))
     assert case.optimum == pytest.approx(exact, rel=1e-9)
+
+
+def test_an_optimum_that_the_first_guess_does_not_lead_to_is_found_by_way_of_a_shorter_one() -> None:
+    task, value, _ = load_model("panda_workspace")
+    case = make_case(task, 2026, 109)
+    problem = build_problem(task, case.goal, case.x0, 400, RiccatiValue())
+    solver = make_solver(problem)
+    assert solve(solver, *quasi_static_guess(problem, case.goal.u), iterations=500) is not Status.CONVERGED
+    loop = run_loop(task, case.goal, case.x0, value, MpcSettings(10), 400)
+    assert solve(solver, loop.xs, loop.us, iterations=500) is Status.CONVERGED
+    assert case.optimum == pytest.approx(solver.cost, rel=1e-6)
 
 
 def test_a_diverged_start_counts_as_infinite_and_is_never_dropped(linear: LinearTask) -> None:
