@@ -20,9 +20,8 @@ def optimal_cost(task: Task, goal: Goal, x0: np.ndarray) -> float:
     problem = build_problem(task, goal, x0, TICKS, RiccatiValue())
     solver = make_solver(problem)
     status = solve(solver, *quasi_static_guess(problem, goal.u), iterations=500)
-    if (
-        status is not Status.CONVERGED
-    ):  # fast starts swing far in 4 s of a first guess; half as far, the solver finds its way
+    if status is not Status.CONVERGED:
+        # A fast start leads far astray over all these nodes; over half of them the solver finds its way.
         half = build_problem(task, goal, x0, TICKS // 2, RiccatiValue())
         shorter = make_solver(half)
         found = trajectory(shorter, solve(shorter, *quasi_static_guess(half, goal.u), iterations=500))

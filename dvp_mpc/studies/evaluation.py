@@ -70,7 +70,11 @@ def make_case(task: Task, seed: int, i: int) -> Case:
 
 def close_loop(task: Task, case: Case, terminal: ValueFunction | None, settings: MpcSettings) -> Outcome:
     """Run the MPC on its own model for TICKS steps and judge what it did."""
-    run = run_loop(task, case.goal, case.x0, terminal, settings, TICKS)
+    return judge(task, case, run_loop(task, case.goal, case.x0, terminal, settings, TICKS))
+
+
+def judge(task: Task, case: Case, run: "Loop") -> Outcome:
+    """What a loop of TICKS steps did, against the case's optimum."""
     if run.diverged:
         return Outcome(float("inf"), float("inf"), float("inf"), float("inf"), run.rejected)
     tool = task.tool(run.xs[-1])

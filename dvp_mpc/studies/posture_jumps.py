@@ -24,7 +24,7 @@ from dvp_mpc.models import load_model
 from dvp_mpc.problem.optimum import TICKS, optimal_cost
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal
-from dvp_mpc.studies.evaluation import Case, close_loop, run_loop
+from dvp_mpc.studies.evaluation import Case, judge, run_loop
 from dvp_mpc.value import ValueFunction
 from dvp_mpc.workers import results
 
@@ -109,11 +109,9 @@ def cross(task: ReachTask, value: ValueFunction, nodes: tuple[int, ...], pair: P
     """Close the loop from rest at the first goal of a pair to the second."""
     x0 = pair.a.x
     case = Case(x0, pair.b, optimal_cost(task, pair.b, x0))
-    outcomes = [close_loop(task, case, value, MpcSettings(n)) for n in nodes]
-    swings = []
-    for n in nodes:
-        xs = run_loop(task, pair.b, x0, value, MpcSettings(n), TICKS).xs
-        swings.append(max(float(np.linalg.norm(task.tool(x) - pair.b.tool)) for x in xs))
+    runs = [run_loop(task, pair.b, x0, value, MpcSettings(n), TICKS) for n in nodes]
+    outcomes = [judge(task, case, run) for run in runs]
+    swings = [max(float(np.linalg.norm(task.tool(x) - pair.b.tool)) for x in run.xs) for run in runs]
     V = value.at(pair.b.frame).cost(x0, task.tool(x0))
     return Crossing(
         V / case.optimum - 1,
