@@ -1,4 +1,5 @@
-"""MPC: one state -> one Plan, by one Newton step, or two where one is not enough, on a short problem that ends in a value.
+"""MPC: one state -> one Plan, by one Newton step, or as many as a limit in the way asks for, on a short problem that ends in
+a value.
 
 minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal),   x_0 = x,   warm-started from the plan before
 """
@@ -22,16 +23,18 @@ class MpcSettings:
     """Nodes of the horizon."""
     iterations: int = 1
     """Iterations per tick."""
-    again_above: float = 0.02
+    again_above: float = 0.002
     """Expected decrease of the cost by a tick's last iteration above which it takes one more. One step is enough except
-    along a limit, where the barrier's kink moves with the horizon: there a short horizon loses several percent."""
+    along a limit, where barriers and torque bounds make kinks: there a step may pass a joint's speed limit by 15 %."""
+    again_at_most: int = 9
+    """Such iterations of a tick, at most."""
     first_iterations: int = 30
     """Iterations of a tick without a warm start."""
 
     def __post_init__(self) -> None:
-        for name in ("nodes", "iterations", "first_iterations"):
-            if getattr(self, name) < 1:
-                raise BadSetting(name, getattr(self, name), "must be at least 1")
+        for name, least in (("nodes", 1), ("iterations", 1), ("again_at_most", 0), ("first_iterations", 1)):
+            if getattr(self, name) < least:
+                raise BadSetting(name, getattr(self, name), f"must be at least {least}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +93,22 @@ class MPC:
         return Plan(solution, self.task.dt)
 
     def _refined(self, guess: tuple[Nodes, Nodes], iterations: int) -> Trajectory:
-        """Solve; from where the controls lead where gaps were left, and once more where much was still promised."""
+        """Solve; from where the controls lead where gaps were left, and on while much is still promised."""
         solution = self._solve(*guess, iterations=iterations)
         if solution.status is Status.OPEN_GAPS:
             # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost
             # less, so the line search refuses them all. Where the guessed controls lead from here, there is no gap.
             us = list(guess[1])
             start = self._problem.rollout(us).tolist()
-            again = self._solve(start, us, iterations=self.settings.first_iterations, feasible=True)
-        elif self._solver.stop > self.settings.again_above:
-            again = self._solve(solution.xs, solution.us, iterations=1, feasible=solution.status.usable)
-        else:
-            return solution
-        return again if again.status.usable else solution  # at a kink there may be nothing left to gain
+            return self._solve(start, us, iterations=self.settings.first_iterations, feasible=True)
+        for _ in range(self.settings.again_at_most):
+            if not solution.status.usable or self._solver.stop <= self.settings.again_above:
+                break
+            again = self._solve(solution.xs, solution.us, iterations=1, feasible=True)
+            if not (again.status.usable and again.cost < solution.cost):
+                break  # at a kink there may be nothing left to gain
+            solution = again
+        return solution
 
     def _solve(self, xs: Nodes, us: Nodes, iterations: int, feasible: bool = False) -> Trajectory:
         return trajectory(self._solver, solve(self._solver, xs, us, iterations=iterations, feasible=feasible))
