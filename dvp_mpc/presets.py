@@ -94,7 +94,8 @@ PRESETS: dict[str, Preset] = {
     "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
     # The small box at the speed that the arm is capable of: within 1 cm in three quarters of a second.
     "panda_brisk": replace(
-        PANDA_REACH, weights=ReachWeights(tool=100.0, posture=0.2, velocity=0.15, torque=4e-3, limits=500.0)
+        PANDA_REACH,
+        weights=ReachWeights(tool=60.0, posture=4.0, velocity=0.6, torque=2e-3, limits=3000.0, limit_margin=0.05),
     ),
     # Two or three minutes: a tenth of a percent lost, where the shipped value loses a hundredth.
     "panda_reach_quick": replace(

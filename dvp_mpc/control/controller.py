@@ -81,16 +81,15 @@ class Controller:
         self._limiter = Limiter(task.arm.torque_limit, self._period)
         self._gate, self._speeding = Gate(task.arm), SpeedWatch(task.arm)
         self._supervisor = Supervisor(armed=not settings.arming)
-        self._now = 0.0  # [s] the caller's, or counted from 0
-        self._begun = False
+        self._now, self._begun = 0.0, False  # [s] the caller's, or counted from 0
         self._estimate = Estimate(task.arm, self._period)
         self._fresh = False  # whether this step brought an accepted state
         self._observer = MomentumObserver(task.arm) if settings.offset_free else None
         self._plan: Policy | None = None
-        self._plan_time, self._plans = -np.inf, 0
-        self._until_plan = 0  # steps until the next plan is due
-        self._torque: np.ndarray | None = None  # the last one, gravity included
-        self._silence = 0.0  # [s] since the last one that was given out
+        self._plan_time, self._plans, self._until_plan = -np.inf, 0, 0  # steps until the next plan is due
+        self._asked = np.full(DOF, np.nan)  # the torque that the last step wanted
+        self._torque: np.ndarray | None = None  # the last one given, gravity included
+        self._silence = 0.0  # [s] since then
         self._commands: deque[Callable[[], None]] = deque()  # from other threads, taken by the next step
         self._fatal = self._alarm = ""
 
@@ -229,7 +228,7 @@ class Controller:
         before = self.state
         if self._supervisor(elapsed, self._facts(elapsed)) is not before:
             self.statistics.transitions.append((self._now, self.state.value, self.reason))
-        asked = self._ask()
+        self._asked = self._ask()
         self._silence += elapsed
         if self.silent:
             if self._silence > AGE_LIMIT + ROUNDING:
@@ -237,7 +236,7 @@ class Controller:
             torque = np.zeros(DOF)
         else:
             self._silence = 0.0
-            torque = self._torque = self._limiter(asked, self._previous())
+            torque = self._torque = self._limiter(self._asked, self._previous())
             self._estimate.gave(self._now, torque + self.disturbance)
         self.statistics.stepped(self.state.value, missed=self._clock() - began > self._period)
         if self.settings.gravity_in_command or self.silent or self._estimate.x is None:
@@ -256,7 +255,9 @@ class Controller:
         self._until_plan -= 1
         if self._fresh and self._estimate.x is not None and self._until_plan <= 0:
             self._until_plan = self._steps_per_plan
-            self._planner.request(self._now, self._estimate.x, self._goal, self.trusted)
+            ahead = self._planner.latency / self.settings.plan_hz  # until then the torque goes on to what was asked for
+            torque = self._limiter(self._asked, self._previous(), ahead) + self.disturbance
+            self._planner.request(self._now, self._estimate.x, torque, self._goal, self.trusted)
             if self._planner.latency == 0:
                 self._take(self._planner.newest())
 
@@ -291,8 +292,7 @@ class Controller:
         """The torque that is wanted, before the limiter."""
         if self._estimate.x is None:
             return np.zeros(DOF)
-        q, v = self._estimate.x[:DOF], self._estimate.x[DOF:]
-        share = self._supervisor.blend
+        q, v, share = self._estimate.x[:DOF], self._estimate.x[DOF:], self._supervisor.blend
         torque = hold_torque(self.task.arm, q, v) if share < 1 else np.zeros(DOF)
         if share > 0 and self._plan is not None:
             planned = self._plan.torque(self._now - self._plan_time, self._estimate.x)

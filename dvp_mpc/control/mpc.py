@@ -2,6 +2,11 @@
 a value.
 
 minimise  sum_{k<N} l(x_k, u_k; goal) + V(x_N; goal),   x_0 = x,   warm-started from the plan before
+
+On an arm the torque may not jump, and a plan that does not know that shakes its joints: heavy ones lag behind, and the light
+ones, which obey at once, are thrown past their speed limits. So u_k keeps to what the torque can be on average over node k:
+
+    |u_k - u| <= rate (k dt + dt/2),   u the torque at the moment of the state
 """
 
 from dataclasses import dataclass
@@ -61,10 +66,21 @@ class Plan:
 class MPC:
     """A short-horizon controller for one task; `retarget` changes the goal without rebuilding anything."""
 
-    def __init__(self, task: Task, goal: Goal, terminal: ValueFunction | None, settings: MpcSettings):
+    def __init__(
+        self,
+        task: Task,
+        goal: Goal,
+        terminal: ValueFunction | None,
+        settings: MpcSettings,
+        torque_rate: float | None = None,
+    ):
+        """torque_rate: how fast the torque may change [N m/s], for plans that are told what it is; None: it may jump."""
         self.task, self.goal, self.settings = task, goal, settings
-        self._problem = build_problem(task, goal, goal.x, settings.nodes, terminal)
+        self._rate = torque_rate
+        self._problem = build_problem(task, goal, goal.x, settings.nodes, terminal, own_bounds=torque_rate is not None)
         self._solver = make_solver(self._problem)
+        self._nodes = list(self._problem.runningModels)
+        self._bounds = np.array(self._nodes[0].u_lb), np.array(self._nodes[0].u_ub)
         self._last: Trajectory | None = None
 
     def retarget(self, goal: Goal) -> None:
@@ -76,31 +92,56 @@ class MPC:
         """Drop the warm start: the next plan begins afresh."""
         self._last = None
 
-    def plan(self, x: np.ndarray, elapsed: float) -> Plan:
+    def plan(self, x: np.ndarray, elapsed: float, torque: np.ndarray | None = None) -> Plan:
         """Plan from state x: (nx,), `elapsed` seconds after the plan before.
 
+        torque: the torque (nu,) at x, from which it departs at the torque rate; None only where it may jump.
         The plan's status says whether it may move the arm. A warm start that leads to none that may is given up for a fresh
         one at once: after a step of the goal it can be worse than nothing.
         """
         self._problem.x0 = x
+        lower, upper = self._bounds if torque is None else self._within_reach(torque, elapsed)
         solution = None
         if self._last is not None:
-            solution = self._refined(shifted(self._last, x, elapsed / self.task.dt), self.settings.iterations)
+            xs, us = shifted(self._last, x, elapsed / self.task.dt)
+            within = np.clip(us, lower, upper)
+            led = not np.array_equal(within, us)
+            if led:
+                xs = self._rollout(within)
+            solution = self._refined(xs, within, self.settings.iterations, feasible=led)
         if solution is None or not solution.status.usable:
-            guess = quasi_static_guess(self._problem, self.goal.u)
-            solution = self._refined(guess, self.settings.first_iterations)
+            xs, us = quasi_static_guess(self._problem, self.goal.u)
+            solution = self._refined(xs, np.clip(us, lower, upper), self.settings.first_iterations)
         self._last = solution if solution.status.usable else None
         return Plan(solution, self.task.dt)
 
-    def _refined(self, guess: tuple[Nodes, Nodes], iterations: int) -> Trajectory:
+    def _within_reach(self, torque: np.ndarray, elapsed: float) -> tuple[np.ndarray, np.ndarray]:
+        """Set every node's bounds to what the torque can be in it: (N, nu), (N, nu)."""
+        if self._rate is None:
+            raise BadSetting("torque_rate", None, "must be set for plans that depart from a torque")
+        dt, (lowest, highest) = self.task.dt, self._bounds
+        first = min(
+            max(elapsed, dt / 2), dt
+        )  # half a node, or the time that this plan has to serve where that is longer
+        away = self._rate * (np.arange(len(self._nodes))[:, None] * dt + first)
+        torque = np.clip(torque, lowest, highest)
+        lower, upper = np.maximum(lowest, torque - away), np.minimum(highest, torque + away)
+        for node, low, high in zip(self._nodes, lower, upper, strict=True):
+            node.u_lb, node.u_ub = low, high
+        return lower, upper
+
+    def _rollout(self, us: np.ndarray) -> Nodes:
+        """The states (N+1) that the torques (N, nu) lead to."""
+        return self._problem.rollout(list(us)).tolist()  # type: ignore[no-any-return]
+
+    def _refined(self, xs: Nodes, us: Nodes, iterations: int, *, feasible: bool = False) -> Trajectory:
         """Solve; from where the controls lead where gaps were left, and on while much is still promised."""
-        solution = self._solve(*guess, iterations=iterations)
+        solution = self._solve(xs, us, iterations=iterations, feasible=feasible)
         if solution.status is Status.OPEN_GAPS:
             # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost
             # less, so the line search refuses them all. Where the guessed controls lead from here, there is no gap.
-            us = list(guess[1])
-            start = self._problem.rollout(us).tolist()
-            return self._solve(start, us, iterations=self.settings.first_iterations, feasible=True)
+            us = np.asarray(us)
+            return self._solve(self._rollout(us), us, iterations=self.settings.first_iterations, feasible=True)
         for _ in range(self.settings.again_at_most):
             if not solution.status.usable or self._solver.stop <= self.settings.again_above:
                 break

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from dvp_mpc.control.mpc import MPC, MpcSettings
+from dvp_mpc.control.torque import TORQUE_RATE
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue, ValueFunction
 
@@ -38,9 +39,10 @@ class Planned(NamedTuple):
 class Planner(Protocol):
     """What a controller asks of a planner; only one thread may use it."""
 
-    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+    def request(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> None:
         """Plan from state x (14,) that holds at t [s]. Dropped when the last request is still being worked on.
 
+        torque: what acts (7,) [N m] when the plan begins to, and cannot jump.
         trusted: whether the value may end the problem; if not, the Riccati value of the goal does.
         """
 
@@ -74,13 +76,15 @@ class Solver:
         clock: Callable[[], float] = time.perf_counter,
     ):
         self._clock = clock
-        self._mpc = {True: MPC(task, goal, terminal, settings)}
+        self._mpc = {True: MPC(task, goal, terminal, settings, TORQUE_RATE)}
         # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does.
-        self._mpc[False] = MPC(task, goal, RiccatiValue(), settings) if terminal is not None else self._mpc[True]
+        self._mpc[False] = self._mpc[True]
+        if terminal is not None:
+            self._mpc[False] = MPC(task, goal, RiccatiValue(), settings, TORQUE_RATE)
         self._last = (0.0, True)
 
-    def __call__(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> Planned:
-        """Solve once."""
+    def __call__(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> Planned:
+        """Solve once; see Planner.request."""
         began = self._clock()
         mpc, (before, same) = self._mpc[trusted], self._last
         if mpc.goal is not goal:
@@ -89,7 +93,7 @@ class Solver:
             mpc.forget()
         self._last = (t, trusted)
         try:
-            plan = mpc.plan(x, t - before)
+            plan = mpc.plan(x, t - before, torque)
             refusal = "" if plan.status.usable else plan.status.name.lower()
         except Exception as error:
             mpc.forget()
@@ -107,8 +111,8 @@ class InlinePlanner:
         self._solver = solver
         self._answer: Planned | None = None
 
-    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
-        self._answer = self._solver(t, x, goal, trusted)
+    def request(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> None:
+        self._answer = self._solver(t, x, torque, goal, trusted)
 
     def newest(self) -> Planned | None:
         answer, self._answer = self._answer, None

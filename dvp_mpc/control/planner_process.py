@@ -93,13 +93,13 @@ class ProcessPlanner:
                 child.failure = f"the solver gave no answer for {HUNG:g} s"
         return child.failure or ("" if child.ready else STARTING)
 
-    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+    def request(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> None:
         """Plan from state x that holds at t [s]; dropped while an answer is outstanding or the child is gone."""
         child = self._child
         if child.asked is not None or not child.ready or child.failure:
             return
         try:
-            child.pipe.send((t, x, None if goal is child.goal else goal, trusted))
+            child.pipe.send((t, x, torque, None if goal is child.goal else goal, trusted))
         except OSError:
             return  # `failure` says it
         child.goal, child.asked = goal, self._clock()
@@ -170,14 +170,14 @@ def _serve(
 ) -> None:
     """Answer requests until the pipe closes."""
     solver = Solver(task, goal, terminal, settings)
-    first = solver(0.0, goal.x, goal, True)
+    first = solver(0.0, goal.x, goal.u, goal, True)
     if prepare is not None:  # not before: building takes 50 ms, and the loop may need the processor
         prepare()
     pipe.send(first)
     while True:
         try:
-            t, x, news, trusted = pipe.recv()
+            t, x, torque, news, trusted = pipe.recv()
             goal = goal if news is None else news
-            pipe.send(solver(t, x, goal, trusted))
+            pipe.send(solver(t, x, torque, goal, trusted))
         except (OSError, EOFError):
             return

@@ -88,8 +88,11 @@ class Limiter:
     period: float  # [s] between two outputs
     torque_rate: float = TORQUE_RATE  # [N m/s]
 
-    def __call__(self, torque: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """The torque nearest to the one asked for: (7,) [N m]. A joint that is asked for NaN keeps its previous torque."""
+    def __call__(self, torque: np.ndarray, previous: np.ndarray, elapsed: float | None = None) -> np.ndarray:
+        """The torque nearest to the one asked for: (7,) [N m]. A joint that is asked for NaN keeps its previous torque.
+
+        elapsed: since the previous one [s]; unset: a period.
+        """
         asked = np.where(np.isnan(torque), previous, torque)
-        step = self.torque_rate * self.period
+        step = self.torque_rate * (self.period if elapsed is None else elapsed)
         return np.clip(np.clip(asked, previous - step, previous + step), -self.torque_limit, self.torque_limit)

@@ -18,13 +18,16 @@ from dvp_mpc.value import ValueFunction
 
 
 def build_problem(
-    task: Task, goal: Goal, x0: np.ndarray, nodes: int, terminal: ValueFunction | None
+    task: Task, goal: Goal, x0: np.ndarray, nodes: int, terminal: ValueFunction | None, *, own_bounds: bool = False
 ) -> crocoddyl.ShootingProblem:
-    """The problem from x0 (nx,) over `nodes` steps of task.dt, ended by `terminal` (None: zero terminal cost)."""
+    """The problem from x0 (nx,) over `nodes` steps of task.dt, ended by `terminal` (None: zero terminal cost).
+
+    own_bounds: each node of an arm has torque bounds that can be set without touching the others'.
+    """
     if nodes < 1:
         raise BadSetting("nodes", nodes, "the horizon needs at least one node")
     running, gamma = task.running_model(goal), discount_of(task)
-    horizon = [running] * nodes
+    horizon = [_twin(running) for _ in range(nodes)] if own_bounds else [running] * nodes
     last = zero_node(task) if terminal is None else value_node(task, goal, terminal)
     if gamma < 1:
         horizon, last = [DiscountedNode(running, gamma**k) for k in range(nodes)], DiscountedNode(last, gamma**nodes)
@@ -34,6 +37,13 @@ def build_problem(
     if problem.nthreads != 1:  # with a Python node it is 1 already, and setting it again prints a warning
         problem.nthreads = 1
     return problem
+
+
+def _twin(node: crocoddyl.IntegratedActionModelEuler) -> crocoddyl.IntegratedActionModelEuler:
+    """The same node, dynamics and cost shared, with bounds of its own."""
+    twin = crocoddyl.IntegratedActionModelEuler(node.differential, node.dt)
+    twin.u_lb, twin.u_ub = node.u_lb, node.u_ub
+    return twin
 
 
 def retarget(problem: crocoddyl.ShootingProblem, task: Task, goal: Goal) -> None:

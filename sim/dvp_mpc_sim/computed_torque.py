@@ -76,7 +76,7 @@ class ComputedTorquePlanner:
         self._began = 0.0
         self._answer: Planned | None = None
 
-    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+    def request(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> None:
         """A policy for the state x (14,) at t [s]; a new path only for a new goal."""
         arm, q_goal = self._arm, goal.x[:DOF]
         if goal is not self._goal:

@@ -43,14 +43,14 @@ class SimulatedPlanner:
         """What becomes of a solver that aborts."""
         self._failure = "the solver process ended by signal SIGABRT"
 
-    def request(self, t: float, x: np.ndarray, goal: Goal, trusted: bool) -> None:
+    def request(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> None:
         """Plan from state x (14,) that holds at t [s]; dropped while an answer is outstanding."""
         if self._asked is not None or self._failure:
             return
         self.requests += 1
         self.seen_not_finite += not np.isfinite(x).all()
         self._asked = self._clock()
-        self._answer = self.solver(t, x, goal, trusted)
+        self._answer = self.solver(t, x, torque, goal, trusted)
 
     def newest(self) -> Planned | None:
         """The newest answer, once."""

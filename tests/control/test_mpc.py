@@ -69,6 +69,40 @@ def test_a_gap_that_pays_is_closed_without_a_fresh_start(nodes: int, monkeypatch
     assert len(fresh) == 6, "the first plans only"
 
 
+def test_torque_departs_from_the_last_one_at_its_rate(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    """Each node asks for what the torque can be on average while it lasts, and the horizon plans with no more than that."""
+    rate, limit = 500.0, task.arm.torque_limit
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(4), torque_rate=rate)
+    free = MPC(task, goal, RiccatiValue(), MpcSettings(4)).plan(x0, 0.0).solution
+    torque = np.clip(task.arm.gravity_torque(x0[:7]), -limit, limit)
+    for elapsed in (0.0, task.dt / 2):  # a fresh start, and one from the plan before
+        solution = mpc.plan(x0, elapsed, torque).solution
+        assert solution.status.usable
+        away = np.abs(solution.us - torque).max(axis=1)
+        reach = rate * (np.arange(4) * task.dt + task.dt / 2)
+        assert (away <= reach + 1e-9).all()
+        assert away[0] == pytest.approx(reach[0]), "this start asks for more at once"
+        assert np.abs(free.us[0] - torque).max() > 2 * reach[0]
+        model, x = task.running_model(goal), solution.xs[0]
+        data = model.createData()
+        for k, u in enumerate(solution.us):  # what is planned is where these torques lead
+            model.calc(data, x, u)
+            x = np.array(data.xnext)
+            np.testing.assert_allclose(x, solution.xs[k + 1], atol=1e-9)
+
+
+def test_a_plan_that_has_to_serve_longer_may_go_further(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(1), torque_rate=500.0)
+    torque = task.arm.gravity_torque(task.arm.home)
+    reach = [np.abs(mpc.plan(x0, elapsed, torque).solution.us[0] - torque).max() for elapsed in (1e-3, 8e-3, 0.5)]
+    np.testing.assert_allclose(reach, [2.5, 4.0, 5.0])
+
+
+def test_a_rate_is_needed_to_depart_from_a_torque(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
+    with pytest.raises(BadSetting, match="torque_rate"):
+        MPC(task, goal, RiccatiValue(), MpcSettings(1)).plan(x0, 0.0, goal.u)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_warm_start_may_be_read_between_nodes(task: ReachTask, goal: Goal, x0: np.ndarray, share: float) -> None:
     """Plans at four times the node rate: the shift is a fraction of a node, and one iteration is still nearly enough."""
@@ -136,7 +170,7 @@ def test_broken_value_gives_no_usable_plan(task: ReachTask, goal: Goal, x0: np.n
     assert not MPC(task, goal, Broken(), MpcSettings(3)).plan(x0, 0.0).status.usable
 
 
-@pytest.mark.parametrize("field", ["nodes", "iterations", "first_iterations"])
+@pytest.mark.parametrize("field", ["nodes", "iterations", "again_at_most", "first_iterations"])
 def test_settings_are_refused_by_name(field: str) -> None:
     with pytest.raises(BadSetting, match=f"{field} = -1"):
         MpcSettings(**{field: -1})

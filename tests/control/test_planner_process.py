@@ -50,7 +50,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> bool:
 def plans_again(planner: ProcessPlanner, goal: Goal) -> bool:
     """Whether the solver that was restarted comes up and answers."""
     assert wait_for(lambda: not planner.failure)
-    planner.request(3.0, goal.x, goal, True)
+    planner.request(3.0, goal.x, goal.u, goal, True)
     return answer(planner).t == 3.0
 
 
@@ -70,10 +70,10 @@ def parent_of(pid: int) -> int:
 
 def test_plans_are_those_of_the_same_solver_here(shared: ProcessPlanner, task: ReachTask, goals: list[Goal]) -> None:
     here = Solver(task, goals[0], RiccatiValue(), SETTINGS)
-    here(0.0, goals[0].x, goals[0], True)  # as the child did to prove itself
+    here(0.0, goals[0].x, goals[0].u, goals[0], True)  # as the child did to prove itself
     for k, x in enumerate(sample_starts(task, np.random.default_rng(3), 4)):
-        wanted = here(0.005 * k, x, goals[k // 2], k != 2)
-        shared.request(0.005 * k, x, goals[k // 2], k != 2)
+        wanted = here(0.005 * k, x, goals[0].u, goals[k // 2], k != 2)
+        shared.request(0.005 * k, x, goals[0].u, goals[k // 2], k != 2)
         found = answer(shared)
         assert found.t == 0.005 * k
         assert found.plan is not None
@@ -83,8 +83,8 @@ def test_plans_are_those_of_the_same_solver_here(shared: ProcessPlanner, task: R
 
 
 def test_a_request_while_one_is_under_way_is_dropped(shared: ProcessPlanner, goal: Goal) -> None:
-    shared.request(1.0, goal.x, goal, True)
-    shared.request(2.0, goal.x, goal, True)
+    shared.request(1.0, goal.x, goal.u, goal, True)
+    shared.request(2.0, goal.x, goal.u, goal, True)
     assert answer(shared).t == 1.0
     time.sleep(0.05)
     assert shared.newest() is None
@@ -99,7 +99,7 @@ def test_death_is_noticed_said_and_mended(task: ReachTask, goal: Goal, how: sign
         os.kill(planner.pid, how)
         assert wait_for(lambda: planner.failure)
         assert how.name in planner.failure
-        planner.request(0.0, goal.x, goal, True)
+        planner.request(0.0, goal.x, goal.u, goal, True)
         assert planner.newest() is None
         planner.restart()
         assert planner.failure == STARTING
@@ -146,7 +146,7 @@ def test_a_hang_is_noticed(task: ReachTask, goal: Goal) -> None:
     try:
         os.kill(planner.pid, signal.SIGSTOP)
         began = time.monotonic()
-        planner.request(0.0, goal.x, goal, True)
+        planner.request(0.0, goal.x, goal.u, goal, True)
         assert time.monotonic() - began < 0.1
         assert wait_for(lambda: planner.failure)
         assert time.monotonic() - began >= HUNG

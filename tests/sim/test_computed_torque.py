@@ -26,7 +26,7 @@ def test_a_quintic_begins_and_ends_as_asked_and_its_derivatives_are_derivatives(
 def test_a_path_from_rest_keeps_its_share_of_the_speed_limits(panda: Arm, goal: Goal) -> None:
     planner = ComputedTorquePlanner(panda)
     x = np.concatenate([panda.upper - 0.3, np.zeros(7)])
-    planner.request(0.0, x, goal, trusted=True)
+    planner.request(0.0, x, goal.u, goal, trusted=True)
     planned = planner.newest()
     assert planned is not None
     assert planner.newest() is None
@@ -39,11 +39,11 @@ def test_a_path_from_rest_keeps_its_share_of_the_speed_limits(panda: Arm, goal: 
 def test_a_new_goal_begins_where_the_old_path_is(panda: Arm, goals: list[Goal]) -> None:
     planner = ComputedTorquePlanner(panda)
     x = np.concatenate([panda.home, np.zeros(7)])
-    planner.request(0.0, x, goals[0], trusted=True)
+    planner.request(0.0, x, goals[0].u, goals[0], trusted=True)
     first = planner.newest()
-    planner.request(0.4, x, goals[0], trusted=True)
+    planner.request(0.4, x, goals[0].u, goals[0], trusted=True)
     same = planner.newest()
-    planner.request(0.5, x, goals[1], trusted=True)
+    planner.request(0.5, x, goals[1].u, goals[1], trusted=True)
     second = planner.newest()
     assert first is not None
     assert same is not None
