@@ -106,12 +106,11 @@ class MPC:
             xs, us = shifted(self._last, x, elapsed / self.task.dt)
             within = np.clip(us, lower, upper)
             led = not np.array_equal(within, us)
-            if led:
-                xs = self._rollout(within)
-            solution = self._refined(xs, within, self.settings.iterations, feasible=led)
+            start = self._rollout(within) if led else xs
+            solution = self._refined(start, within, self.settings.iterations, feasible=led)
         if solution is None or not solution.status.usable:
-            xs, us = quasi_static_guess(self._problem, self.goal.u)
-            solution = self._refined(xs, np.clip(us, lower, upper), self.settings.first_iterations)
+            still, carrying = quasi_static_guess(self._problem, self.goal.u)
+            solution = self._refined(still, np.clip(carrying, lower, upper), self.settings.first_iterations)
         self._last = solution if solution.status.usable else None
         return Plan(solution, self.task.dt)
 
@@ -120,9 +119,8 @@ class MPC:
         if self._rate is None:
             raise BadSetting("torque_rate", None, "must be set for plans that depart from a torque")
         dt, (lowest, highest) = self.task.dt, self._bounds
-        first = min(
-            max(elapsed, dt / 2), dt
-        )  # half a node, or the time that this plan has to serve where that is longer
+        # Half of the first node, or all the time that this plan has to serve where that is longer.
+        first = min(max(elapsed, dt / 2), dt)
         away = self._rate * (np.arange(len(self._nodes))[:, None] * dt + first)
         torque = np.clip(torque, lowest, highest)
         lower, upper = np.maximum(lowest, torque - away), np.minimum(highest, torque + away)
@@ -132,7 +130,7 @@ class MPC:
 
     def _rollout(self, us: np.ndarray) -> Nodes:
         """The states (N+1) that the torques (N, nu) lead to."""
-        return self._problem.rollout(list(us)).tolist()  # type: ignore[no-any-return]
+        return self._problem.rollout(list(us)).tolist()
 
     def _refined(self, xs: Nodes, us: Nodes, iterations: int, *, feasible: bool = False) -> Trajectory:
         """Solve; from where the controls lead where gaps were left, and on while much is still promised."""
