@@ -94,20 +94,21 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
     xs, Vx, Vxx = (np.array(values.tolist()) for values in (solver.xs, solver.Vx, solver.Vxx))
     us, Quu = np.array(solver.us.tolist()), np.array(solver.Quu.tolist())
     model, datas = problem.runningModels[0], problem.runningDatas
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("t", "Jt", "C")}
-    for k in nodes:
-        t, Jt = task.tool_jacobian(xs[k])
-        before = max(k - 1, 0)
-        free = (us[before] > model.u_lb + 1e-6) & (us[before] < model.u_ub - 1e-6)
-        C = np.zeros((task.nu, task.nx))
-        if free.any():
-            chol = np.linalg.cholesky(Quu[before][np.ix_(free, free)])
-            Fu = np.reshape(datas[int(before)].Fu, (task.nx, task.nu))  # flat when there is one control
-            C[free] = gamma ** (1 + before / 2) * np.linalg.solve(chol, Fu[:, free].T)
-        for name, value in (("t", t), ("Jt", Jt), ("C", C)):
-            rows[name].append(value)
-    columns = {name: np.array(values) for name, values in rows.items()}
+    before = np.maximum(nodes - 1, 0)
+    free = (us[before] > model.u_lb + 1e-6) & (us[before] < model.u_ub - 1e-6)
+    # A bounded control's row and column become the identity's: the factor of the free ones is then that of their block alone.
+    chol = np.linalg.cholesky(np.where(free[:, :, None] & free[:, None, :], Quu[before], np.eye(task.nu)))
+    Fu = np.array([np.reshape(datas[int(k)].Fu, (task.nx, task.nu)) for k in before])  # flat when there is one control
+    C = np.linalg.solve(chol, np.where(free[:, :, None], Fu.transpose(0, 2, 1), 0.0))
+    t, Jt = zip(*(task.tool_jacobian(xs[k]) for k in nodes), strict=True)
     weight = gamma ** np.asarray(nodes, dtype=float)
-    columns |= {"x": xs[nodes], "V": cost_to_go[nodes] / weight}
-    columns |= {"Vx": Vx[nodes] / weight[:, None], "Vxx": Vxx[nodes] / weight[:, None, None]}
+    columns = {
+        "x": xs[nodes],
+        "t": np.array(t),
+        "Jt": np.array(Jt),
+        "V": cost_to_go[nodes] / weight,
+        "Vx": Vx[nodes] / weight[:, None],
+        "Vxx": Vxx[nodes] / weight[:, None, None],
+        "C": gamma ** (1 + before / 2)[:, None, None] * C,
+    }
     return Solved(goal, columns)

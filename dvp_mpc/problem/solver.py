@@ -50,12 +50,12 @@ class Trajectory:
 
 def quasi_static_guess(problem: crocoddyl.ShootingProblem, goal_control: np.ndarray) -> tuple[list, list]:
     """Stay at x0: xs (N+1 states), us (N controls)."""
-    xs = [np.array(problem.x0)] * (problem.T + 1)
+    x0 = np.array(problem.x0)
     try:
-        us = [np.array(u) for u in problem.quasiStatic(xs[:-1])]
+        u = np.array(problem.runningModels[0].quasiStatic(problem.runningDatas[0], x0))
     except RuntimeError:  # a state with no equilibrium
-        us = [goal_control] * problem.T
-    return xs, us
+        u = goal_control
+    return [x0] * (problem.T + 1), [u] * problem.T
 
 
 def make_solver(problem: crocoddyl.ShootingProblem, tolerance: float = 1e-7) -> crocoddyl.SolverAbstract:
