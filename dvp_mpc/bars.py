@@ -10,7 +10,7 @@ from dvp_mpc.problem.reach import ReachTask
 
 @dataclass(frozen=True)
 class Bars:
-    """All are shares or relative errors [-]."""
+    """All are shares or relative errors [-] where no unit is named."""
 
     loss: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     """Nodes: closed-loop cost above the infinite-horizon optimum, median and 95th percentile, at most."""
@@ -20,6 +20,10 @@ class Bars:
     """Relative error of V, median, at most."""
     gradient_error: float | None = None
     """Relative error of its gradient, median, at most."""
+    position_excess: float = 0.0
+    """Beyond a joint's position limit in closed loop, at worst, at most [rad]."""
+    speed_share: float = 1.0
+    """Of a joint's velocity limit in closed loop, at worst, 50 ms after the start and later, at most."""
     descent: float = 0.99
     """Share of states from which V falls as it should: its lower bound, at least."""
     detection: float = 0.95
@@ -36,7 +40,10 @@ class Bars:
 
 
 BARS: dict[str, Bars] = {
-    "panda_reach": Bars({1: (1e-3, 1e-2), 2: (5e-4, 2e-3), 5: (3e-4, 1e-3), 10: (2e-4, 1e-3)}, 2e-4, 0.01, 0.05),
+    # Its barrier is a weak one: a start at full speed takes a little longer than 50 ms to come below the limit.
+    "panda_reach": Bars(
+        {1: (1e-3, 1e-2), 2: (5e-4, 2e-3), 5: (3e-4, 1e-3), 10: (2e-4, 1e-3)}, 2e-4, 0.01, 0.05, speed_share=1.1
+    ),
     "panda_brisk": Bars({1: (1e-2, 5e-2), 2: (5e-3, 3e-2), 5: (3e-3, 1.5e-2), 10: (2e-3, 1e-2)}),
     # What the next two must keep, not all that the project set itself: of Panda's 95th percentiles 1, 0.5 and 0.3 % at N = 2, 5
     # and 10 are missed by some samples, of the xArm's 4, 2, 1 and 0.5 %, and 99 % of descent.

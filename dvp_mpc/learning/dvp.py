@@ -21,7 +21,7 @@ from dvp_mpc.learning.dataset import collect, ground_truth_sampling
 from dvp_mpc.learning.labels import Labels, concatenate
 from dvp_mpc.learning.run_folder import Row, RunFolder
 from dvp_mpc.learning.settings import DvpSettings, First, Net, Sampling
-from dvp_mpc.learning.training import fit, fresh_value
+from dvp_mpc.learning.training import find_device, fit, fresh_value
 from dvp_mpc.problem.task import Task
 from dvp_mpc.value import Layout, RiccatiValue, Value, ValueFunction
 from dvp_mpc.workers import Workers, unordered
@@ -70,7 +70,7 @@ def run(
     """
     folder = RunFolder(path, task.digest, settings)
     collected = partial(collect, task, jobs=settings.jobs, workers=workers)
-    layout_of(task, settings.net)  # refuses a bad network before hours of solving
+    layout_of(task, settings.net), find_device(settings.fit)  # refused now, and not after hours of solving
     if truth is None:
         ground_truth = collected(
             RiccatiValue(),

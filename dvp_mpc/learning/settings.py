@@ -88,6 +88,13 @@ class Optimiser(str, Enum):
     ADAM = "adam"
 
 
+class Device(str, Enum):
+    """What training runs on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @dataclass(frozen=True)
 class Fit:
     """Settings of one training run."""
@@ -110,6 +117,8 @@ class Fit:
     """Weight of errors of the Hessian along random directions; 0: the Hessian is not looked at."""
     threads: int = 2
     """Torch threads."""
+    device: Device = Device.CPU
+    """What it runs on. The random numbers are the same; sums are rounded otherwise, so results agree but not to the bit."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "threads"):

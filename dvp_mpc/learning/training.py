@@ -24,9 +24,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from pytorch_optimizer import SOAP
 
+from dvp_mpc.errors import BadSetting
 from dvp_mpc.learning.labels import Labels
-from dvp_mpc.learning.settings import Fit, Loss, Optimiser
+from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser
 from dvp_mpc.value import Kind, Layout, Value
+
+CPU = torch.device("cpu")
 
 Report = Callable[[dict[str, float]], None]
 
@@ -63,10 +66,12 @@ def fit(
     """Train a copy of `value` on the labels, watching the same loss on held-out ones.
 
     Returns the value and the history: rows with step, loss, validation (the loss on held_out) and the parts of the loss.
-    Deterministic for one rng state and thread count.
+    Deterministic for one rng state, thread count and device. Raises BadSetting where the device is not there.
     """
     torch.set_num_threads(settings.threads)
-    network, data, unseen = _Network(value), _tensors(value, labels), _tensors(value, held_out)
+    device = find_device(settings)
+    network = _Network(value, device)
+    data, unseen = _tensors(value, labels, device), _tensors(value, held_out, device)
     optimiser: torch.optim.Optimizer = (
         SOAP(
             network.weights.values(), lr=settings.rate, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10
@@ -85,9 +90,9 @@ def fit(
     spread = (float(np.var(labels.V)), float(labels.Vx.var(0).sum()))
     noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
     for step, rows in enumerate(_batches(len(labels), settings, rng)):
-        batch = {name: tensor[rows] for name, tensor in data.items()}
+        batch = {name: tensor[rows.to(device)] for name, tensor in data.items()}
         parts = _loss(network, batch, settings, spread, noise)
-        loss = sum(parts.values(), torch.zeros(()))
+        loss = sum(parts.values(), torch.zeros((), device=device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -104,6 +109,13 @@ def fit(
             curve.append(row)
             report(row)
     return Value(value.layout, value.state_limits, network.arrays()), curve
+
+
+def find_device(settings: Fit) -> torch.device:
+    """The device to train on; raises BadSetting where it is not there."""
+    if settings.device is Device.CUDA and not torch.cuda.is_available():
+        raise BadSetting("fit.device", settings.device.value, "torch sees no such device here; valid choices: cpu")
+    return torch.device(settings.device.value)
 
 
 def _batches(n: int, settings: Fit, rng: np.random.Generator):  # type: ignore[no-untyped-def]
@@ -139,7 +151,7 @@ def _inverse_root(Vxx: np.ndarray) -> np.ndarray:
         return vectors.transpose(0, 2, 1) / np.sqrt(np.maximum(values, floor))[:, :, None]
 
 
-def _tensors(value: Value, labels: Labels) -> dict[str, torch.Tensor]:
+def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[str, torch.Tensor]:
     layout, limits, g = value.layout, value.state_limits, labels.goal
     Vxx = labels.Vxx.astype(float)
     Vxx = (Vxx + Vxx.transpose(0, 2, 1)) / 2
@@ -157,23 +169,23 @@ def _tensors(value: Value, labels: Labels) -> dict[str, torch.Tensor]:
         "K_inv": K_inv,
         **{name: getattr(labels, name) for name in ("V", "Vx", "Vxx", "Jt", "C")},
     }
-    return {name: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)) for name, a in arrays.items()}
+    return {name: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)).to(device) for name, a in arrays.items()}
 
 
 class _Network:
     """The value of value.py on batches, float32, with hand-written first derivatives: V and V_x by one backward sweep,
     J d by one forward sweep. Autograd then only has to go through this once, instead of through itself."""
 
-    def __init__(self, value: Value):
+    def __init__(self, value: Value, device: torch.device = CPU):
         self.layout = value.layout
         frozen = {"scale", "mean"}
-        tensors = {k: torch.from_numpy(np.array(w, dtype=np.float32)) for k, w in value.weights.items()}
+        tensors = {k: torch.from_numpy(np.array(w, dtype=np.float32)).to(device) for k, w in value.weights.items()}
         self.scale, self.fixed = tensors["scale"], {k: value.weights[k] for k in frozen}
         self.weights = {k: t.requires_grad_() for k, t in tensors.items() if k not in frozen}
         self.depth = len(value.layout.hidden)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        trained = {k: t.detach().numpy().astype(float) for k, t in self.weights.items()}
+        trained = {k: t.detach().cpu().numpy().astype(float) for k, t in self.weights.items()}
         return {**{k: np.array(v) for k, v in self.fixed.items()}, **trained}
 
     def _hidden(self, z: torch.Tensor) -> list[torch.Tensor]:
@@ -273,9 +285,9 @@ def _loss(
 
 def _probes(batch: dict[str, torch.Tensor], noise: torch.Generator) -> torch.Tensor:
     """Directions d (n, nx): half along a few coordinates, half K^-T xi, in which V_xx looks the same all round."""
-    n, nx = batch["Vx"].shape
-    xi = torch.randn(n, nx, generator=noise)
+    (n, nx), device = batch["Vx"].shape, batch["Vx"].device
+    xi = torch.randn(n, nx, generator=noise)  # drawn on the processor, so that every device sees the same ones
     sparse = xi * (torch.rand(n, nx, generator=noise) < 2 / nx)
     sparse[torch.arange(n), torch.randint(nx, (n,), generator=noise)] += 1
-    white = torch.einsum("nij,ni->nj", batch["K_inv"], xi)
-    return torch.where(torch.rand(n, 1, generator=noise) < 0.5, sparse, white)
+    white = torch.einsum("nij,ni->nj", batch["K_inv"], xi.to(device))
+    return torch.where(torch.rand(n, 1, generator=noise).to(device) < 0.5, sparse.to(device), white)

@@ -115,7 +115,13 @@ def _losses(
     losses = {n: np.array([case[n, "value"].suboptimality for case in outcomes]) for n in nodes}
     note = f"{sizes.starts} unseen starts"
     diverged = sum(int((~np.isfinite(loss)).sum()) for loss in losses.values())
-    checks = [Check("diverged", float(diverged), 0.0, share=False, note=note)]
+    runs = [run for case in outcomes for run in case.values()]
+    beyond, speed = max(run.position_excess for run in runs), max(run.speed_share for run in runs)
+    checks = [
+        Check("diverged", float(diverged), 0.0, share=False, note=note),
+        Check("joint beyond its limit, worst [rad]", _finite(beyond), bars.position_excess, share=False, note=note),
+        Check("speed / limit after 50 ms, worst", _finite(speed), bars.speed_share, share=False, note=note),
+    ]
     for n, loss in losses.items():
         for k, (name, percentile) in enumerate((("median", 50), ("p95", 95))):
             # "higher": never between a finite loss and an infinite one.

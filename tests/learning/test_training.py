@@ -7,9 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from dvp_mpc.errors import BadSetting
 from dvp_mpc.learning.dataset import solve_chunk
 from dvp_mpc.learning.labels import Labels
-from dvp_mpc.learning.settings import Fit, Loss, Optimiser, Sampling
+from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser, Sampling
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import Kind, Layout, RiccatiValue, Value
@@ -210,3 +211,27 @@ def test_every_label_is_used_once_before_any_is_used_twice() -> None:
     for start in (0, 3):  # three batches of three to a pass, one label left over
         assert len(set(torch.cat(batches[start : start + 3]).tolist())) == 9
     assert [len(rows) for rows in training._batches(2, Fit(steps=2, batch=1024), np.random.default_rng(69))] == [2, 2]
+
+
+def test_a_device_that_is_not_there_is_refused(
+    task: ReachTask, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    layout = Layout(task.nx, task.nt, task.nc, (16,), 16)
+    rng = np.random.default_rng(60)
+    value = fresh_value(layout, labels, task.state_limits, rng)
+    with pytest.raises(BadSetting, match=r"fit\.device = 'cuda'.*valid choices: cpu"):
+        fit(value, labels, labels, Fit(steps=1, device=Device.CUDA), rng)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+def test_a_gpu_trains_the_same_value(task: ReachTask, labels: Labels) -> None:
+    """The same random numbers; what differs is how sums are rounded, which few steps cannot blow up."""
+    layout = Layout(task.nx, task.nt, task.nc, (32, 32), 16)
+    losses = {}
+    for device in Device:
+        rng = np.random.default_rng(61)
+        value = fresh_value(layout, labels, task.state_limits, rng)
+        _, curve = fit(value, labels, labels, Fit(steps=60, batch=256, threads=1, device=device), rng)
+        losses[device] = [row["validation"] for row in curve]
+    np.testing.assert_allclose(losses[Device.CUDA], losses[Device.CPU], rtol=0.02)

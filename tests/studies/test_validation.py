@@ -52,7 +52,16 @@ def test_the_shipped_value_passes() -> None:
     task, value, _ = load_model("panda_reach")
     checks = validate(task, value, FEW, SMALL, SEED, jobs=1)
     assert failed(checks) == set()
-    assert len(checks) == 5 + 1 + 2 * len(FEW.loss) + 1 + 2
+    assert len(checks) == 5 + 3 + 2 * len(FEW.loss) + 1 + 2
+
+
+def test_a_loop_beyond_a_limit_does_not_pass() -> None:
+    task, value, _ = load_model("panda_reach")
+    strict = replace(FEW, speed_share=0.1, position_excess=-1.0)
+    assert failed(validate(task, value, strict, SMALL, SEED, jobs=1)) == {
+        "joint beyond its limit, worst [rad]",
+        "speed / limit after 50 ms, worst",
+    }
 
 
 def test_no_learning_does_not_pass() -> None:
