@@ -55,7 +55,7 @@ def _workspace(arm: str, side: float, low: float, high: float) -> Preset:
     """
     return Preset(
         arm,
-        weights=ReachWeights(posture=4.0, velocity=1.0, torque=0.01, limits=1000.0),
+        weights=ReachWeights(posture=4.0, velocity=1.0, torque=0.01, limits=3000.0, limit_margin=0.05),
         box=ReachBox(
             goal_lower=(-side, -side, low),
             goal_upper=(side, side, high),
@@ -70,7 +70,7 @@ def _workspace(arm: str, side: float, low: float, high: float) -> Preset:
             first_horizon=200,
             window=2,
             sampling=Sampling(
-                problems=14_000,
+                problems=12_000,
                 horizon=28,
                 nodes=(0, 1, 3, 6, 10, 15),
                 starts=Starts(near=0.05, wide=0.05, kicked=0.05, loop=0.35),
@@ -78,7 +78,7 @@ def _workspace(arm: str, side: float, low: float, high: float) -> Preset:
                 per_goal=7,
             ),
             fit=Fit(steps=3000, policy=5.0),
-            last_fit=5.0,
+            last_fit=4.0,
             net=Net(hidden=(192, 192, 192), riccati=False),
         ),
     )
@@ -92,7 +92,7 @@ PRESETS: dict[str, Preset] = {
     "panda_workspace": PANDA_WORKSPACE,
     "xarm7_workspace": _workspace("xarm7", 0.7, 0.0, 1.0),
     "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
-    # The small box at the speed that the arm is capable of: within 1 cm in three quarters of a second.
+    # The small box at the speed that the arm is capable of: within 1 cm in less than a second, and no more than that beyond.
     "panda_brisk": replace(
         PANDA_REACH,
         weights=ReachWeights(tool=60.0, posture=4.0, velocity=0.6, torque=2e-3, limits=3000.0, limit_margin=0.05),
