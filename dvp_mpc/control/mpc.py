@@ -30,7 +30,8 @@ class MpcSettings:
     """Iterations per tick."""
     again_above: float = 0.002
     """Expected decrease of the cost by a tick's last iteration above which it takes one more. One step is enough except
-    along a limit, where barriers and torque bounds make kinks: there a step may pass a joint's speed limit by 15 %."""
+    along a limit, where barriers and torque bounds make kinks: there a step may pass a joint's speed limit by 15 %. It holds
+    for plans that serve a node's time; for a tenth of it ten times as much will do, since the next tick comes so soon."""
     again_at_most: int = 9
     """Such iterations of a tick, at most."""
     first_iterations: int = 30
@@ -81,6 +82,7 @@ class MPC:
         self._solver = make_solver(self._problem)
         self._nodes = list(self._problem.runningModels)
         self._bounds = np.array(self._nodes[0].u_lb), np.array(self._nodes[0].u_ub)
+        self._enough = settings.again_above
         self._last: Trajectory | None = None
 
     def retarget(self, goal: Goal) -> None:
@@ -100,6 +102,7 @@ class MPC:
         one at once: after a step of the goal it can be worse than nothing.
         """
         self._problem.x0 = x
+        self._enough = self.settings.again_above / min(max(elapsed / self.task.dt, 0.1), 1.0)
         lower, upper = self._bounds if torque is None else self._within_reach(torque, elapsed)
         solution = None
         if self._last is not None:
@@ -141,7 +144,7 @@ class MPC:
             us = np.asarray(us)
             return self._solve(self._rollout(us), us, iterations=self.settings.first_iterations, feasible=True)
         for _ in range(self.settings.again_at_most):
-            if not solution.status.usable or self._solver.stop <= self.settings.again_above:
+            if not solution.status.usable or self._solver.stop <= self._enough:
                 break
             again = self._solve(solution.xs, solution.us, iterations=1, feasible=True)
             if not (again.status.usable and again.cost < solution.cost):
