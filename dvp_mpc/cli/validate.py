@@ -28,7 +28,7 @@ class Validate:
     model: Annotated[str, tyro.conf.Positional] = DEFAULT_MODEL
     """Value file, or the name of a shipped one."""
     quick: bool = False
-    """Smaller samples, under two minutes on one core: finds a value that is broken, not one that is a little worse."""
+    """Smaller samples, two minutes on one core: finds a value that is broken, not one that is a little worse."""
     arm: str | None = None
     """Arm to check against the model's, or the URDF that the model was made for; unset: the model's own."""
     bars: str | None = None

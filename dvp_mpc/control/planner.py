@@ -6,6 +6,7 @@ ProcessPlanner    solves in a process of its own (planner_process.py): the death
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ from dvp_mpc.control.mpc import MPC, MpcSettings
 from dvp_mpc.control.torque import TORQUE_RATE
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue, ValueFunction
+
+FALLBACK_NODES = 10  # at least, where the value is not trusted
 
 
 class Policy(Protocol):
@@ -77,10 +80,12 @@ class Solver:
     ):
         self._clock = clock
         self._mpc = {True: MPC(task, goal, terminal, settings, TORQUE_RATE)}
-        # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does.
+        # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does. But it
+        # knows no limits: one node with it throws joints past their speeds, over some nodes the barrier is seen.
         self._mpc[False] = self._mpc[True]
         if terminal is not None:
-            self._mpc[False] = MPC(task, goal, RiccatiValue(), settings, TORQUE_RATE)
+            longer = replace(settings, nodes=max(settings.nodes, FALLBACK_NODES))
+            self._mpc[False] = MPC(task, goal, RiccatiValue(), longer, TORQUE_RATE)
         self._last = (0.0, True)
 
     def __call__(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> Planned:

@@ -59,7 +59,7 @@ def test_a_loop_beyond_a_limit_does_not_pass() -> None:
     task, value, _ = load_model("panda_reach")
     strict = replace(FEW, speed_share=0.1, position_excess=-1.0)
     assert failed(validate(task, value, strict, SMALL, SEED, jobs=1)) == {
-        "joint beyond its limit, worst [rad]",
+        "radians beyond a joint limit, worst",
         "speed / limit after 50 ms, worst",
     }
 
