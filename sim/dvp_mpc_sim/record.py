@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dvp_mpc.control.supervisor import AT_REST
+from dvp_mpc.control.supervisor import AGE_LIMIT, AT_REST
 from dvp_mpc.control.torque import TORQUE_RATE
 from dvp_mpc.problem.arm import Arm
 
@@ -89,14 +89,16 @@ class Record:
         """Published samples that break the invariant.
 
         Finite, within the torque limits, at most 1000 N m/s from the one before, and at a joint limit nothing that pushes
-        outward, over what carries the arm there. The torque and rate limits are the stronger laws: a torque that already brakes
-        with all there is, or is on its way back as fast as it may be, could do no better.
+        outward, over what carries the arm there. After a silence of more than AGE_LIMIT there is none before: the driver has
+        braked by itself, and the arm is elsewhere. The torque and rate limits are the stronger laws: a torque that already
+        brakes with all there is, or is on its way back as fast as it may be, could do no better.
         """
         torque, q, v = self.commanded[self.published], self.q[self.published], self.v[self.published]
         bad = ~(np.isfinite(torque) & (np.abs(torque) <= arm.torque_limit + ROUNDING)).all(axis=1)
         step = np.diff(torque, axis=0, prepend=torque[:1])
         most = TORQUE_RATE * self.period
-        bad |= ~(np.abs(step) <= most + ROUNDING).all(axis=1)
+        anew = np.diff(self.t[self.published], prepend=-np.inf) > AGE_LIMIT + ROUNDING
+        bad |= ~(np.abs(step) <= most + ROUNDING).all(axis=1) & ~anew
         for k in np.flatnonzero(((q >= arm.upper) | (q <= arm.lower)).any(axis=1)):
             carrying = arm.nonlinear_effects(q[k], v[k])
             over = torque[k] - carrying + (0.0 if self.gravity_in_command else arm.gravity_torque(q[k]))

@@ -191,3 +191,15 @@ def test_the_command_prints_the_table(capfd: pytest.CaptureFixture[str]) -> None
 def test_bad_flags_are_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faults", *flags]) == 2
     assert "dvp-mpc:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rows", "found"), [(3, 1), (8, 0)], ids=["15 ms", "40 ms"])
+def test_a_torque_begins_anew_after_a_silence_that_a_driver_does_not_wait(clean: Record, rows: int, found: int) -> None:
+    """A step behind a gap: within 20 ms the driver still holds the torque before, later it brakes by itself."""
+    torque, published = clean.commanded.copy(), clean.published.copy()
+    published[200:] = False
+    at = np.flatnonzero(clean.published)
+    at = at[at >= 200]
+    published[at[rows - 1 :]] = True
+    torque[at[rows - 1] :, 0] += 6.0
+    assert replace(clean, commanded=torque, published=published).violations(SCENE.task.arm) == found
