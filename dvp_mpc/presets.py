@@ -95,8 +95,8 @@ def _workspace(
 # With as little as the others, V falls as it should from 98.7 % of the states instead of 99.1.
 PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2, problems=14_000, last_fit=5.0)
 
-# Four of its joints turn twice around. From angles alone a network learns each turn anew: on as many labels, the gradient errors
-# of unseen states cost a policy six times as much, and V falls as it should from 96.5 % of the states.
+# Four of its joints turn twice around, and from bare angles a network learns each turn anew. With as many labels, the gradient
+# errors of unseen states then cost a policy six times as much, and V falls as it should from 96.5 % of the states.
 XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, problems=10_000, angles=True)
 
 PRESETS: dict[str, Preset] = {
