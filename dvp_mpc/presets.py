@@ -49,6 +49,7 @@ def _workspace(
     low: float,
     high: float,
     problems: int = 12_000,
+    first_problems: int = 1500,
     last_fit: float = 4.0,
     angles: bool = False,
 ) -> Preset:
@@ -74,7 +75,7 @@ def _workspace(
             postures=3,
         ),
         dvp=DvpSettings(
-            first_problems=1500,
+            first_problems=first_problems,
             first_horizon=200,
             window=2,
             sampling=Sampling(
@@ -97,7 +98,7 @@ PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2, problems=14_000, last_fit=
 
 # Four of its joints turn twice around, and from bare angles a network learns each turn anew. With as many labels, the gradient
 # errors of unseen states then cost a policy six times as much, and V falls as it should from 96.5 % of the states.
-XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, problems=10_000, angles=True)
+XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, problems=9000, first_problems=1000, angles=True)
 
 PRESETS: dict[str, Preset] = {
     # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
