@@ -43,16 +43,7 @@ class Preset:
 PANDA_REACH = Preset("panda")
 
 
-def _workspace(
-    arm: str,
-    side: float,
-    low: float,
-    high: float,
-    problems: int = 12_000,
-    first_problems: int = 1500,
-    last_fit: float = 4.0,
-    angles: bool = False,
-) -> Preset:
+def _workspace(arm: str, side: float, low: float, high: float, problems: int = 12_000, last_fit: float = 4.0) -> Preset:
     """All that an arm reaches above its base plane, from any posture, at any speed from which it can stop.
 
     side, low, high: a box about the reach [m]; what of it the arm cannot reach is no goal. The weights of posture and velocity
@@ -75,7 +66,7 @@ def _workspace(
             postures=3,
         ),
         dvp=DvpSettings(
-            first_problems=first_problems,
+            first_problems=1500,
             first_horizon=200,
             window=2,
             sampling=Sampling(
@@ -88,7 +79,7 @@ def _workspace(
             ),
             fit=Fit(steps=3000, policy=5.0),
             last_fit=last_fit,
-            net=Net(hidden=(192, 192, 192), riccati=False, angles=angles),
+            net=Net(hidden=(192, 192, 192), riccati=False),
         ),
     )
 
@@ -96,15 +87,11 @@ def _workspace(
 # With as little as the others, V falls as it should from 98.7 % of the states instead of 99.1.
 PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2, problems=14_000, last_fit=5.0)
 
-# Four of its joints turn twice around, and from bare angles a network learns each turn anew. With as many labels, the gradient
-# errors of unseen states then cost a policy six times as much, and V falls as it should from 96.5 % of the states.
-XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, problems=9000, first_problems=1000, angles=True)
-
 PRESETS: dict[str, Preset] = {
     # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
     "panda_reach": PANDA_REACH,
     "panda_workspace": PANDA_WORKSPACE,
-    "xarm7_workspace": XARM7_WORKSPACE,
+    "xarm7_workspace": _workspace("xarm7", 0.7, 0.0, 1.0),
     "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
     # The small box at the speed that the arm is capable of: within 1 cm in less than a second, and no more than that beyond.
     "panda_brisk": replace(
