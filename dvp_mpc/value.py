@@ -6,7 +6,7 @@ Residual kind (paper, eq. 9), the one that controls:
     r1       = [L' dx; 0] + S z_s + net(z) - net(z_g)        dx = x - x_g,   L from the Riccati equation at the goal
     r2       = a * b                                         b = excess over the soft state limits
 
-    z        = [dx, t(x) - t_g, context_g, L' dx, b] / scale,   z_s = its first two blocks
+    z        = [dx, t(x) - t_g, context_g, w(q) - w(q_g), L' dx, b] / scale,   w = [sin, cos],   z_s = its first two blocks
 
 z_g is z at the goal, so r and with it V and V_x vanish there exactly. r1 starts as the Riccati solution, which is the truth
 near the goal; the network only learns what is missing. r2 holds the limit barrier, whose kink no smooth network fits.
@@ -75,6 +75,8 @@ class Layout:
     """Give each state limit a residual of its own."""
     anchor: bool = True
     """Subtract the network's output at the goal, so that V(goal) = 0."""
+    angles: int = 0
+    """Of the first of the states, joint angles q, sine and cosine are inputs too."""
 
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
@@ -82,17 +84,14 @@ class Layout:
         least = self.nx if self.riccati and self.kind is Kind.RESIDUAL else 1
         if self.nr < least:
             raise BadSetting("residuals", self.nr, f"must be at least {least} (one per state with the Riccati core)")
+        if self.angles and self.kind is Kind.FEEDFORWARD:
+            raise BadSetting("angles", self.angles, "needs the residual kind: the Hessian of the other lacks them")
 
     @property
     def blocks(self) -> dict[str, slice]:
         """Where each block of the input z lies."""
-        sizes = {
-            "dx": self.nx,
-            "dt": self.nt,
-            "context": self.nc,
-            "y": self.nx if self.riccati else 0,
-            "b": self.nx if self.barrier else 0,
-        }
+        sizes = {"dx": self.nx, "dt": self.nt, "context": self.nc, "turn": 2 * self.angles}
+        sizes |= {"y": self.nx if self.riccati else 0, "b": self.nx if self.barrier else 0}
         ends = np.cumsum(list(sizes.values()))
         return {name: slice(int(end) - size, int(end)) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
@@ -164,20 +163,26 @@ class _Quadratic:
         return 2 * (L @ ((x - self.x_goal) @ L)), 2 * L @ L.T
 
 
+def turn(q: np.ndarray) -> np.ndarray:
+    """w(q): (..., 2 nq)."""
+    return np.concatenate([np.sin(q), np.cos(q)], axis=-1)
+
+
 class _Network:
-    """The tanh layers for one goal, as a function of dx, dt and b: first layer A dx + T dt + B b + c."""
+    """The tanh layers for one goal, as a function of dx, dt and b: first layer A dx + T dt + P (w - w_g) + B b + c."""
 
     def __init__(self, value: Value, goal: GoalFrame):
         layout, w = value.layout, value.weights
         at, W = layout.blocks, w["W0"] / w["scale"]
         self.goal, self.layout = goal, layout
         self.lower, self.upper = value.state_limits
-        self.A, self.T, self.B = W[:, at["dx"]].copy(), W[:, at["dt"]].copy(), W[:, at["b"]].copy()
+        self.A, self.T, self.P, self.B = (W[:, at[block]].copy() for block in ("dx", "dt", "turn", "b"))
         if layout.riccati:
             self.A += W[:, at["y"]] @ goal.root.T
         self.c = w["c0"] - W @ w["mean"] + W[:, at["context"]] @ goal.context
         (self.layers, self.last), self.bias = value.layers, w[f"c{len(layout.hidden)}"]
         self.at_goal = self._forward(self.c)[-1] @ self.last.T
+        self.turn_goal = self.P @ turn(goal.x[: layout.angles])
 
     def _forward(self, z: np.ndarray) -> list[np.ndarray]:
         hidden = [np.tanh(z)]
@@ -187,6 +192,8 @@ class _Network:
 
     def hidden(self, dx: np.ndarray, dt: np.ndarray, b: np.ndarray | None) -> list[np.ndarray]:
         z = self.A @ dx + self.T @ dt + self.c
+        if n := self.layout.angles:
+            z += self.P @ turn(self.goal.x[:n] + dx[:n]) - self.turn_goal
         if b is not None:
             z += self.B @ b
         return self._forward(z)
@@ -199,6 +206,9 @@ class _Network:
 
     def first_jacobian(self, x: np.ndarray, Jt: np.ndarray, b: np.ndarray | None) -> np.ndarray:
         J = self.A + self.T @ Jt
+        if n := self.layout.angles:
+            sine, cosine = turn(x[:n]).reshape(2, n)
+            J[:, :n] += self.P[:, :n] * cosine - self.P[:, n:] * sine
         if b is not None:
             J += self.B * self.slope(x)
         return J
@@ -227,7 +237,7 @@ class BoundResidual(_Network):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that the goal enters into, for its compiled twin (native/node.cpp)."""
-        names = ("lower", "upper", "A", "T", "B", "c", "at_goal", "Sx", "St", "a")
+        names = ("lower", "upper", "A", "T", "P", "B", "c", "at_goal", "Sx", "St", "a")
         return {"x_goal": self.goal.x, "tool_goal": self.goal.tool, **{name: getattr(self, name) for name in names}}
 
     def _r1(self, x: np.ndarray, t: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -55,10 +55,10 @@ def linear() -> LinearTask:
 def make_value(task: ReachTask, goals: list[Goal]) -> Callable[..., Value]:
     """make_value(seed, **layout): a value for `task` with random weights of the size that training gives them."""
 
-    def make(seed: int = 0, hidden: tuple[int, ...] = (20, 16), nr: int = 18, **layout: bool | Kind) -> Value:
+    def make(seed: int = 0, hidden: tuple[int, ...] = (20, 16), nr: int = 18, **layout: int | Kind) -> Value:
         rng = np.random.default_rng(seed)
         shape = Layout(task.nx, task.nt, task.nc, hidden, nr, **layout)  # type: ignore[arg-type]
-        spread = {"dx": 0.7, "dt": 0.3, "context": 0.6, "y": 1.2, "b": 0.1}
+        spread = {"dx": 0.7, "dt": 0.3, "context": 0.6, "turn": 0.7, "y": 1.2, "b": 0.1}
         weights = {"scale": np.ones(shape.nz), "mean": np.zeros(shape.nz)}
         for block, rows in shape.blocks.items():
             weights["scale"][rows] = spread[block]

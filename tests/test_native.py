@@ -31,6 +31,7 @@ LAYOUTS = {
     "no Riccati core": {"riccati": False, "nr": 3},
     "no barrier": {"barrier": False},
     "no anchor": {"anchor": False},
+    "angles": {"angles": 7},
 }
 
 

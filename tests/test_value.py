@@ -15,16 +15,17 @@ from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import Kind, Layout, RiccatiValue, Value
 
 SWITCHES = [dict(zip(("riccati", "barrier", "anchor"), on, strict=True)) for on in product((True, False), repeat=3)]
-LAYOUTS = [{"kind": kind, **switches} for kind in Kind for switches in SWITCHES]
+RESIDUAL = [{"kind": Kind.RESIDUAL, **switches, "angles": n} for n in (0, 7) for switches in SWITCHES]
+FEEDFORWARD = [{"kind": Kind.FEEDFORWARD, **switches} for switches in SWITCHES]
 
 
 def label(layout: Mapping[str, object]) -> str:
-    return "-".join([str(layout["kind"].value), *(name for name, on in layout.items() if on is True)])  # type: ignore[attr-defined]
+    return "-".join([str(layout["kind"].value), *(name for name, on in layout.items() if name != "kind" and on)])  # type: ignore[attr-defined]
 
 
-every_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=label)
-residual_layouts = pytest.mark.parametrize("layout", LAYOUTS[:8], ids=label)
-feedforward_layouts = pytest.mark.parametrize("layout", LAYOUTS[8:], ids=label)
+every_layout = pytest.mark.parametrize("layout", RESIDUAL + FEEDFORWARD, ids=label)
+residual_layouts = pytest.mark.parametrize("layout", RESIDUAL, ids=label)
+feedforward_layouts = pytest.mark.parametrize("layout", FEEDFORWARD, ids=label)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ numbers = st.floats(-1, 1)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(x=st.lists(numbers, min_size=14, max_size=14), seed=st.integers(0, 3), layout=st.sampled_from(LAYOUTS[:8]))
+@given(x=st.lists(numbers, min_size=14, max_size=14), seed=st.integers(0, 3), layout=st.sampled_from(RESIDUAL))
 def test_residual_kind_is_positive_everywhere(
     task: ReachTask,
     goal: Goal,
@@ -173,6 +174,12 @@ def test_wrong_shape_is_refused_by_name(value: Value, name: str) -> None:
     weights = {**value.weights, name: value.weights[name][:-1]}
     with pytest.raises(ValueError, match=f"weight {name} has shape"):
         replace(value, weights=weights)
+
+
+def test_angles_need_the_residual_kind() -> None:
+    with pytest.raises(BadSetting) as error:
+        Layout(14, 3, 7, kind=Kind.FEEDFORWARD, angles=7)
+    assert error.value.field == "angles"
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ def sampling_of(settings: DvpSettings, n: int) -> Sampling:
 
 def layout_of(task: Task, net: Net) -> Layout:
     """The value's sizes for a task."""
-    return Layout(task.nx, task.nt, task.nc, net.hidden, net.residuals, net.kind, net.riccati, net.barrier, net.anchor)
+    switches = (net.riccati, net.barrier, net.anchor, task.angles if net.angles else 0)
+    return Layout(task.nx, task.nt, task.nc, net.hidden, net.residuals, net.kind, *switches)
 
 
 def bellman_residual(new: ValueFunction, old: ValueFunction | None, states: Labels) -> float:

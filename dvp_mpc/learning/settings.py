@@ -155,6 +155,8 @@ class Net:
     """Give each state limit a residual of its own."""
     anchor: bool = True
     """Make V(goal) = 0 exactly."""
+    angles: bool = False
+    """Show the network the sine and cosine of every joint angle too: an arm's inertia and weight are functions of these."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pytorch_optimizer import SOAP
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser
-from dvp_mpc.value import Kind, Layout, Value
+from dvp_mpc.value import Kind, Layout, Value, turn
 
 CPU = torch.device("cpu")
 
@@ -133,6 +133,7 @@ def _inputs(layout: Layout, labels: Labels, limits: tuple[np.ndarray, np.ndarray
     dx = labels.x - labels.goal_x[g]
     z = np.zeros((len(labels), layout.nz), np.float32)
     z[:, at["dx"]], z[:, at["dt"]], z[:, at["context"]] = dx, labels.t - labels.goal_tool[g], labels.goal_context[g]
+    z[:, at["turn"]] = turn(labels.x[:, : layout.angles]) - turn(labels.goal_x[g, : layout.angles])
     if layout.riccati:
         z[:, at["y"]] = np.einsum("nij,ni->nj", labels.goal_root[g], dx)
     if layout.barrier:
@@ -160,6 +161,7 @@ def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[s
     z_goal = np.zeros_like(z)
     z_goal[:, layout.blocks["context"]] = z[:, layout.blocks["context"]]
     scale, mean = value.weights["scale"], value.weights["mean"]
+    q = labels.x[:, : layout.angles]
     arrays = {
         "z": (z - mean) / scale,
         "z_goal": (z_goal - mean) / scale,
@@ -167,6 +169,7 @@ def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[s
         "sign": (labels.x > limits[1]).astype(float) - (labels.x < limits[0]),
         "root": labels.goal_root[g],
         "K_inv": K_inv,
+        "turn_slope": np.stack([np.cos(q), -np.sin(q)], 1),
         **{name: getattr(labels, name) for name in ("V", "Vx", "Vxx", "Jt", "C")},
     }
     return {name: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)).to(device) for name, a in arrays.items()}
@@ -222,6 +225,8 @@ class _Network:
         Vx = g[:, at["dx"]]
         if layout.nt:
             Vx = Vx + torch.einsum("nij,ni->nj", batch["Jt"], g[:, at["dt"]])
+        turning = (g[:, at["turn"]].reshape(batch["turn_slope"].shape) * batch["turn_slope"]).sum(1)
+        Vx = Vx + torch.nn.functional.pad(turning, (0, nx - layout.angles))
         if layout.riccati:
             down = g[:, at["y"]] + (g_out[:, :nx] if residual else 0)
             Vx = Vx + torch.einsum("nij,nj->ni", batch["root"], down)
@@ -237,6 +242,7 @@ class _Network:
         w, layout, at = self.weights, self.layout, self.layout.blocks
         nx, ns = layout.nx, layout.nx + layout.nt
         blocks = [d, torch.einsum("nij,nj->ni", batch["Jt"], d), d.new_zeros(len(d), layout.nc)]
+        blocks.append((batch["turn_slope"] * d[:, None, : layout.angles]).flatten(1))
         if layout.riccati:
             y = torch.einsum("nij,ni->nj", batch["root"], d)
             blocks.append(y)

@@ -2,7 +2,7 @@
 //
 // ResidualValue is the terminal node of problem/terminal.py without a call back into Python.
 //
-//   V(x) = ||r1||^2 + ||a b||^2,   r1 = Sx dx + St dt + net(dx, dt, b) - at_goal                     (value.py, paper eq. 9)
+//   V(x) = ||r1||^2 + ||a b||^2,   r1 = Sx dx + St dt + net(dx, dt, w - w_g, b) - at_goal            (value.py, paper eq. 9)
 //
 // It holds a value that value.py has bound to a goal; `bind` gives it another one. value.py's BoundResidual stays the
 // specification: tests hold the two together.
@@ -46,10 +46,10 @@ struct Layers {
   }
 };
 
-// A value bound to a goal; the names are those of value.py. Its first layer is A dx + T dt + B b + c.
+// A value bound to a goal; the names are those of value.py. Its first layer is A dx + T dt + P (w - w_g) + B b + c.
 struct Bound {
   VectorXd x_goal, tool_goal, lower, upper, a, at_goal;
-  MatrixXd A, T, B, Sx, St;
+  MatrixXd A, T, P, B, Sx, St;
   VectorXd c;
 };
 
@@ -59,7 +59,7 @@ struct Data : ActionData {
 
   VectorXd x;  // the state and
   std::size_t binding = 0;  // the goal that everything below belongs to; 0 is none
-  VectorXd dx, b, r1;
+  VectorXd dx, turn, b, r1;
   Vector3d tool;
   Matrix3Xd axes, Jt;
   bool beyond = false;  // a soft limit
@@ -82,6 +82,7 @@ class ResidualValue : public Action {
   void bind(Bound bound) {
     check(bound);
     bound_ = std::move(bound);
+    turn_goal_ = turn(bound_.x_goal.head(bound_.P.cols() / 2));
     ++binding_;
   }
 
@@ -104,6 +105,10 @@ class ResidualValue : public Action {
     d.J.setZero(v.A.rows(), WIDTH);
     d.J.leftCols(nx) = v.A;
     d.J.leftCols(nq).noalias() += v.T * d.Jt;
+    if (const Eigen::Index n = v.P.cols() / 2) {
+      d.J.leftCols(n) += v.P.leftCols(n) * d.turn.tail(n).asDiagonal();
+      d.J.leftCols(n) -= v.P.rightCols(n) * d.turn.head(n).asDiagonal();
+    }
     if (d.beyond) d.J.leftCols(nx) += v.B * slope(x).asDiagonal();
     d.slopes.resize(d.hidden.size());
     for (std::size_t k = 0; k < d.hidden.size(); ++k) d.slopes[k] = 1.0 - d.hidden[k].array().square();
@@ -151,6 +156,10 @@ class ResidualValue : public Action {
     first = v.c;
     first.noalias() += v.A * d.dx;
     first.noalias() += v.T * d.tool;
+    if (const Eigen::Index n = v.P.cols() / 2) {
+      d.turn = turn(x.head(n));
+      first.noalias() += v.P * (d.turn - turn_goal_);
+    }
     if (d.beyond) {
       d.b = (x - v.upper).cwiseMax(0.0) + (v.lower - x).cwiseMax(0.0);
       first.noalias() += v.B * d.b;
@@ -182,6 +191,7 @@ class ResidualValue : public Action {
     const Eigen::Index nx = state_->get_nx(), nr = layers_->last.rows();
     Eigen::Index units = v.c.size();
     bool fits = v.A.rows() == units && v.T.rows() == units && v.B.rows() == units && v.T.cols() == 3 && v.St.cols() == 3;
+    fits = fits && v.P.rows() == units && v.P.cols() % 2 == 0 && v.P.cols() <= nx;
     for (const VectorXd *vector : {&v.x_goal, &v.lower, &v.upper, &v.a}) fits = fits && vector->size() == nx;
     fits = fits && v.tool_goal.size() == 3 && v.A.cols() == nx && v.Sx.cols() == nx && (v.B.cols() == nx || !v.B.cols());
     for (const Layer &layer : layers_->hidden) {
@@ -213,6 +223,12 @@ class ResidualValue : public Action {
   // 1 - 2 / (1 + exp(2 z)): Eigen has a vector exp in double precision, but no vector tanh.
   static void tanh(VectorXd &z) { z = 1.0 - 2.0 / (1.0 + (2.0 * z.array()).exp()); }
 
+  static VectorXd turn(const State &q) {
+    VectorXd w(2 * q.size());
+    w << q.array().sin(), q.array().cos();
+    return w;
+  }
+
   VectorXd slope(const State &x) const {
     return (x.array() > bound_.upper.array()).cast<double>() - (x.array() < bound_.lower.array()).cast<double>();
   }
@@ -221,6 +237,7 @@ class ResidualValue : public Action {
   Vector3d tool_;
   std::shared_ptr<Layers> layers_;
   Bound bound_;
+  VectorXd turn_goal_;
   std::size_t binding_ = 0;
 };
 
@@ -229,7 +246,7 @@ void bind(ResidualValue &self, const bp::dict &arrays) {
   const auto vector = [&](const char *name) { return VectorXd(bp::extract<VectorXd>(arrays[name])); };
   const auto matrix = [&](const char *name) { return MatrixXd(bp::extract<MatrixXd>(arrays[name])); };
   self.bind({vector("x_goal"), vector("tool_goal"), vector("lower"), vector("upper"), vector("a"), -vector("at_goal"),
-             matrix("A"), matrix("T"), matrix("B"), matrix("Sx"), matrix("St"), vector("c")});
+             matrix("A"), matrix("T"), matrix("P"), matrix("B"), matrix("Sx"), matrix("St"), vector("c")});
 }
 
 // y = W x + c and C = diag(slope) W B by the kernels of one kind, for tests; slope of no numbers is 1.

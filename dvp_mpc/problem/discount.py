@@ -54,6 +54,10 @@ class Discounted:
         return self.base.nc
 
     @property
+    def angles(self) -> int:
+        return self.base.angles
+
+    @property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The task's own."""
         return self.base.state_limits

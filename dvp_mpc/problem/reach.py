@@ -48,7 +48,7 @@ class ReachTask:
     def __getstate__(self) -> dict[str, object]:
         return {k: getattr(self, k) for k in ("arm", "weights", "box", "dt")}  # Crocoddyl's objects do not pickle
 
-    nx, nu, nt, nc = 2 * DOF, DOF, 3, DOF
+    nx, nu, nt, nc, angles = 2 * DOF, DOF, 3, DOF, DOF
 
     @cached_property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from dvp_mpc.problem.task import Goal
 class OriginTask(ABC):
     """What tasks share whose one goal is the origin, kept by zero control, with no state limits and no tool."""
 
-    nt, nc = 0, 0
+    nt, nc, angles = 0, 0, 0
     nx: int
     nu: int
     dt: float

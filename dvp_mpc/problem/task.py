@@ -46,6 +46,9 @@ class Task(Protocol):
     def nt(self) -> int: ...
     @property
     def nc(self) -> int: ...
+    @property
+    def angles(self) -> int:
+        """How many of the first states are angles of an arm's joints."""
 
     @property
     def state_limits(self) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ LAYOUTS = [
     {"kind": kind, "riccati": riccati, "barrier": barrier, "anchor": anchor}
     for kind, riccati, barrier, anchor in product(Kind, (True, False), (True, False), (True, False))
 ]
+LAYOUTS += [{**layout, "angles": 7} for layout in LAYOUTS if layout["kind"] is Kind.RESIDUAL]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def anywhere(task: ReachTask, goals: list[Goal]) -> Labels:
 
 
 @pytest.mark.parametrize(
-    "layout", LAYOUTS, ids=lambda o: "-".join(k if v is True else v.value for k, v in o.items() if v)
+    "layout", LAYOUTS, ids=lambda o: "-".join(v.value if k == "kind" else k for k, v in o.items() if v)
 )
 def test_twin(make_value: Callable[..., Value], anywhere: Labels, layout: dict[str, object]) -> None:
     value = make_value(5, **layout)

@@ -36,7 +36,7 @@ class AuthorsArm:
 
     dt: float = 0.03
 
-    nx, nu, nt, nc = 2 * DOF, DOF, 0, 0
+    nx, nu, nt, nc, angles = 2 * DOF, DOF, 0, 0, DOF
 
     @cached_property
     def model(self) -> pin.Model:
