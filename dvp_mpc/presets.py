@@ -43,7 +43,16 @@ class Preset:
 PANDA_REACH = Preset("panda")
 
 
-def _workspace(arm: str, side: float, low: float, high: float, problems: int = 12_000, last_fit: float = 4.0) -> Preset:
+def _workspace(
+    arm: str,
+    side: float,
+    low: float,
+    high: float,
+    problems: int = 12_000,
+    last_fit: float = 4.0,
+    first_nodes: tuple[int, ...] | None = None,
+    angles: bool = False,
+) -> Preset:
     """All that an arm reaches above its base plane, from any posture, at any speed from which it can stop.
 
     side, low, high: a box about the reach [m]; what of it the arm cannot reach is no goal. The weights of posture and velocity
@@ -68,6 +77,7 @@ def _workspace(arm: str, side: float, low: float, high: float, problems: int = 1
         dvp=DvpSettings(
             first_problems=1500,
             first_horizon=200,
+            first_nodes=first_nodes,
             window=2,
             sampling=Sampling(
                 problems=problems,
@@ -79,7 +89,7 @@ def _workspace(arm: str, side: float, low: float, high: float, problems: int = 1
             ),
             fit=Fit(steps=3000, policy=5.0),
             last_fit=last_fit,
-            net=Net(hidden=(192, 192, 192), riccati=False),
+            net=Net(hidden=(192, 192, 192), riccati=False, angles=angles),
         ),
     )
 
@@ -87,11 +97,14 @@ def _workspace(arm: str, side: float, low: float, high: float, problems: int = 1
 # With as little as the others, V falls as it should from 98.7 % of the states instead of 99.1.
 PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2, problems=14_000, last_fit=5.0)
 
+FIRST_NODES = (0, 1, 3, 6, 10, 15, 22, 30, 40, 52, 66, 82, 100)
+XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, first_nodes=FIRST_NODES, angles=True)
+
 PRESETS: dict[str, Preset] = {
     # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
     "panda_reach": PANDA_REACH,
     "panda_workspace": PANDA_WORKSPACE,
-    "xarm7_workspace": _workspace("xarm7", 0.7, 0.0, 1.0),
+    "xarm7_workspace": XARM7_WORKSPACE,
     "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
     # The small box at the speed that the arm is capable of: within 1 cm in less than a second, and no more than that beyond.
     "panda_brisk": replace(

@@ -150,6 +150,7 @@ def sampling_of(settings: DvpSettings, n: int) -> Sampling:
         sampling,
         problems=settings.first_problems or sampling.problems,
         horizon=settings.first_horizon or sampling.horizon,
+        nodes=settings.first_nodes or sampling.nodes,
     )
 
 

@@ -182,6 +182,9 @@ class DvpSettings:
     """Problems of the first iteration, whose labels are as rough as its terminal cost; unset: as many as in the others."""
     first_horizon: int | None = None
     """Nodes of those problems: what the first terminal cost does not know, a long horizon sees; unset: as in the others."""
+    first_nodes: tuple[int, ...] | None = None
+    """Nodes of those solutions that become labels; what a long one passes later on costs no solve of its own; unset: as in
+    the others."""
     net: Net = field(default_factory=Net)
     """The network."""
     validation: int = 200
@@ -208,14 +211,17 @@ class DvpSettings:
         if self.sampling.follow < 0:
             raise BadSetting("sampling.follow", self.sampling.follow, "must not be negative")
         nodes, horizon = self.sampling.nodes, self.sampling.horizon
-        if not nodes or min(nodes) < 0 or max(nodes) > horizon:
-            raise BadSetting(
-                "sampling.nodes", nodes, f"must name at least one node, all from 0 to the horizon's {horizon}"
-            )
-        if self.first_horizon is not None and self.first_horizon < max(nodes):
-            raise BadSetting(
-                "first_horizon", self.first_horizon, f"must reach the last label, node {max(nodes)}, or unset"
-            )
+        first_horizon = horizon if self.first_horizon is None else self.first_horizon
+        _require_nodes("sampling.nodes", nodes, horizon)
+        if self.first_nodes is not None:
+            _require_nodes("first_nodes", self.first_nodes, first_horizon)
+        elif first_horizon < max(nodes):
+            raise BadSetting("first_horizon", first_horizon, f"must reach the last label, node {max(nodes)}, or unset")
         require_jobs(self.jobs)
         if not self.last_fit > 0:
             raise BadSetting("last_fit", self.last_fit, "must be positive")
+
+
+def _require_nodes(field: str, nodes: tuple[int, ...], horizon: int) -> None:
+    if not nodes or min(nodes) < 0 or max(nodes) > horizon:
+        raise BadSetting(field, nodes, f"must name at least one node, all from 0 to the horizon's {horizon}")
