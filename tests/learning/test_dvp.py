@@ -258,8 +258,8 @@ def test_what_each_iteration_sees(linear: LinearTask, tmp_path: Path, monkeypatc
     assert [n for _, n in fits] == [60 * 5, 2 * 60 * 5]
     fits.clear()
     horizons.clear()
-    first = replace(SHORT, first_problems=20, first_horizon=90, first_nodes=(0, 30, 60), window=1)
-    run(linear, first, tmp_path / "few at first", Quiet())
+    few = replace(SHORT, first_problems=20, first_horizon=90, first_nodes=(0, 30, 60), window=1)
+    run(linear, few, tmp_path / "few at first", Quiet())
     assert [n for _, n in fits] == [20 * 3, 60 * 5]
     assert horizons[1:] == [90, SHORT.sampling.horizon]
 
