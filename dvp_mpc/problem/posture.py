@@ -12,6 +12,8 @@ from dvp_mpc.problem.arms import DOF
 
 REACHED = 1e-6  # [m] tool error at which a goal posture counts as found; Newton's last step goes far below
 STEPS = 150
+SETTLED = 1e-9  # [rad] largest change of a joint in the last step
+REGULAR = 1e-10 * np.eye(3)  # [m^2/rad^2] keeps a stretched arm's equations solvable
 
 
 def nearest_posture(arm: Arm, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, seeds: int = 1) -> np.ndarray:
@@ -53,19 +55,17 @@ def _newton(arm: Arm, point: np.ndarray, seed: np.ndarray, lower: np.ndarray, up
     """
     q = seed
     for k in range(STEPS):
-        homeward = 1.0 if k < 40 else 0.2
         p, J = arm.tool_jacobian_in_world(q)
-        free = np.ones(DOF, dtype=bool)
+        pull, miss = (1.0 if k < 40 else 0.2) * (arm.home - q), point - p
+        at_lower, at_upper = q <= lower, q >= upper
         for _ in range(DOF):
-            Jf, pull = J * free, np.where(free, homeward * (arm.home - q), 0.0)
-            inverse = Jf.T @ np.linalg.inv(Jf @ Jf.T + 1e-10 * np.eye(3))
-            step = inverse @ (point - p - Jf @ pull) + pull
-            step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
-            outward = ((q <= lower) & (step < 0)) | ((q >= upper) & (step > 0))
+            step = J.T @ np.linalg.solve(J @ J.T + REGULAR, miss - J @ pull) + pull
+            outward = (at_lower & (step < 0)) | (at_upper & (step > 0))
             if not outward.any():
                 break
-            free &= ~outward
-        before, q = q, np.clip(q + step, lower, upper)
-        if np.abs(q - before).max() < 1e-11:
+            J, pull = np.where(outward, 0.0, J), np.where(outward, 0.0, pull)
+        step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
+        before, q = q, np.minimum(np.maximum(q + step, lower), upper)
+        if np.abs(q - before).max() < SETTLED:
             break
     return q
