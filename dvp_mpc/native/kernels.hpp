@@ -95,7 +95,7 @@ struct Kernels {
 
 DVP_KERNELS(plain, , 2, 4, 1)
 #if defined(__x86_64__)
-DVP_KERNELS(avx2, __attribute__((target("avx2,fma"))), 4, 8, 2)
+DVP_KERNELS(avx2, __attribute__((target("avx2,fma"))), 4, 8, 3)
 DVP_KERNELS(avx512, __attribute__((target("avx512f"))), 8, 8, 8)
 #endif
 

@@ -46,25 +46,49 @@ struct Layers {
   }
 };
 
-// A value bound to a goal; the names are those of value.py. Its first layer is A dx + T dt + P (w - w_g) + B b + c.
+// A value bound to a goal; the names are those of value.py. Its first layer is A dx + T dt + P (w - w_g) + B b + c. A and Sx
+// have columns of zeros for all of WIDTH.
 struct Bound {
   VectorXd x_goal, tool_goal, lower, upper, a, at_goal;
-  MatrixXd A, T, P, B, Sx, St;
+  Wide A;
+  Rows T;
+  MatrixXd P, B;
+  Wide Sx;
+  Rows St;
   VectorXd c;
+};
+
+// A Wide of which no vector straddles two cache lines; a product whose every other load does takes a sixth longer.
+class Panel {
+ public:
+  Eigen::Map<Wide> sized(Eigen::Index rows) {
+    if (lines_.size() < std::size_t(rows)) lines_.resize(rows);
+    return Eigen::Map<Wide>(lines_[0].numbers, rows, WIDTH);
+  }
+  void swap(Panel &other) { lines_.swap(other.lines_); }
+
+ private:
+  struct alignas(64) Line {
+    double numbers[WIDTH];
+  };
+  std::vector<Line> lines_;
 };
 
 struct Data : ActionData {
   EIGEN_MAKE_ALIGNED_OPERATOR_NEW
-  explicit Data(Action *model, Eigen::Index joints) : ActionData(model), axes(3, joints), Jt(3, joints) {}
+  Data(Action *model, Eigen::Index joints)
+      : ActionData(model), dx(VectorXd::Zero(WIDTH)), axes(3, joints), Jt(Wide::Zero(3, WIDTH)) {}
 
   VectorXd x;  // the state and
   std::size_t binding = 0;  // the goal that everything below belongs to; 0 is none
   VectorXd dx, turn, b, r1;
   Vector3d tool;
-  Matrix3Xd axes, Jt;
+  Matrix3Xd axes;
+  Wide Jt;
   bool beyond = false;  // a soft limit
   std::vector<VectorXd> hidden, slopes;  // tanh and its derivative, layer by layer
-  Wide J, next;
+  Panel J, next;
+  Rows Jr;  // the Jacobian's columns, one after the other
 };
 
 class ResidualValue : public Action {
@@ -101,25 +125,28 @@ class ResidualValue : public Action {
     Data &d = static_cast<Data &>(*data);
     if (d.binding != binding_ || d.x != x) evaluate(d, x);
     const Bound &v = bound_;
-    const Eigen::Index nx = x.size(), nq = d.Jt.cols();  // the tool does not depend on the velocity
-    d.J.setZero(v.A.rows(), WIDTH);
-    d.J.leftCols(nx) = v.A;
-    d.J.leftCols(nq).noalias() += v.T * d.Jt;
-    if (const Eigen::Index n = v.P.cols() / 2) {
-      d.J.leftCols(n) += v.P.leftCols(n) * d.turn.tail(n).asDiagonal();
-      d.J.leftCols(n) -= v.P.rightCols(n) * d.turn.head(n).asDiagonal();
-    }
-    if (d.beyond) d.J.leftCols(nx) += v.B * slope(x).asDiagonal();
+    const Eigen::Index nx = x.size(), nr = v.Sx.rows();
     d.slopes.resize(d.hidden.size());
     for (std::size_t k = 0; k < d.hidden.size(); ++k) d.slopes[k] = 1.0 - d.hidden[k].array().square();
-    for (Eigen::Index i = 0; i < d.J.rows(); ++i) d.J.row(i) *= d.slopes[0][i];
+    auto first = d.J.sized(v.A.rows());
+    first = v.A;
+    if (const Eigen::Index n = v.P.cols() / 2) {
+      first.leftCols(n) += v.P.leftCols(n) * d.turn.tail(n).asDiagonal();
+      first.leftCols(n) -= v.P.rightCols(n) * d.turn.head(n).asDiagonal();
+    }
+    if (d.beyond) first.leftCols(nx) += v.B * slope(x).asDiagonal();
+    for (Eigen::Index i = 0; i < first.rows(); ++i)
+      first.row(i) = d.slopes[0][i] * (first.row(i) + v.T.row(i).lazyProduct(d.Jt));
     for (std::size_t k = 0; k < layers_->hidden.size(); ++k) chain(d, layers_->hidden[k].W, d.slopes[k + 1].data());
     chain(d, layers_->last, nullptr);
-    d.J.leftCols(nx) += v.Sx;
-    d.J.leftCols(nq).noalias() += v.St * d.Jt;
-    const auto J = d.J.leftCols(nx);
-    d.Lx.noalias() = 2.0 * J.transpose() * d.r1;
-    d.Lxx.noalias() = 2.0 * J.transpose() * J;
+    auto J = d.J.sized(nr);
+    J += v.Sx;
+    J.noalias() += v.St.lazyProduct(d.Jt);
+    d.Lx.noalias() = 2.0 * J.leftCols(nx).transpose() * d.r1;
+    d.Jr = 2.0 * J.leftCols(nx).transpose();
+    auto square = d.next.sized(nx);
+    kernels().product(d.Jr.data(), J.data(), nullptr, square.data(), nx, nr);
+    d.Lxx = square.leftCols(nx);
     if (d.beyond) {
       const VectorXd a2 = 2.0 * v.a.cwiseAbs2();
       d.Lx += a2.cwiseProduct(d.b).cwiseProduct(slope(x));
@@ -148,13 +175,13 @@ class ResidualValue : public Action {
     d.binding = binding_;
     locate(d);
     d.tool -= v.tool_goal;
-    d.dx = x - v.x_goal;
+    d.dx.head(x.size()) = x - v.x_goal;
     // On a limit itself, and with NaN, the barrier counts as entered, as in value.py. A value without barrier has no B.
     d.beyond = v.B.cols() > 0 && !((x.array() > v.lower.array()) && (x.array() < v.upper.array())).all();
     d.hidden.resize(layers_->hidden.size() + 1);
     VectorXd &first = d.hidden[0];
-    first = v.c;
-    first.noalias() += v.A * d.dx;
+    first.resize(v.c.size());
+    kernels().affine(v.A.data(), v.c.data(), d.dx.data(), first.data(), v.A.rows(), WIDTH);
     first.noalias() += v.T * d.tool;
     if (const Eigen::Index n = v.P.cols() / 2) {
       d.turn = turn(x.head(n));
@@ -181,8 +208,7 @@ class ResidualValue : public Action {
 
   // J <- diag(slope) W J
   static void chain(Data &d, const Rows &W, const double *slope) {
-    d.next.resize(W.rows(), WIDTH);
-    kernels().product(W.data(), d.J.data(), slope, d.next.data(), W.rows(), W.cols());
+    kernels().product(W.data(), d.J.sized(W.cols()).data(), slope, d.next.sized(W.rows()).data(), W.rows(), W.cols());
     d.J.swap(d.next);
   }
 
@@ -193,7 +219,7 @@ class ResidualValue : public Action {
     bool fits = v.A.rows() == units && v.T.rows() == units && v.B.rows() == units && v.T.cols() == 3 && v.St.cols() == 3;
     fits = fits && v.P.rows() == units && v.P.cols() % 2 == 0 && v.P.cols() <= nx;
     for (const VectorXd *vector : {&v.x_goal, &v.lower, &v.upper, &v.a}) fits = fits && vector->size() == nx;
-    fits = fits && v.tool_goal.size() == 3 && v.A.cols() == nx && v.Sx.cols() == nx && (v.B.cols() == nx || !v.B.cols());
+    fits = fits && v.tool_goal.size() == 3 && (v.B.cols() == nx || !v.B.cols());
     for (const Layer &layer : layers_->hidden) {
       fits = fits && layer.W.cols() == units && layer.W.rows() == layer.c.size();
       units = layer.c.size();
@@ -245,8 +271,16 @@ class ResidualValue : public Action {
 void bind(ResidualValue &self, const bp::dict &arrays) {
   const auto vector = [&](const char *name) { return VectorXd(bp::extract<VectorXd>(arrays[name])); };
   const auto matrix = [&](const char *name) { return MatrixXd(bp::extract<MatrixXd>(arrays[name])); };
+  const Eigen::Index nx = self.get_state()->get_nx();
+  const auto wide = [&](const char *name) {
+    const MatrixXd narrow = matrix(name);
+    if (narrow.cols() != nx) throw std::invalid_argument("the arrays of a value do not fit each other");
+    Wide zeros = Wide::Zero(narrow.rows(), WIDTH);
+    zeros.leftCols(nx) = narrow;
+    return zeros;
+  };
   self.bind({vector("x_goal"), vector("tool_goal"), vector("lower"), vector("upper"), vector("a"), -vector("at_goal"),
-             matrix("A"), matrix("T"), matrix("P"), matrix("B"), matrix("Sx"), matrix("St"), vector("c")});
+             wide("A"), matrix("T"), matrix("P"), matrix("B"), wide("Sx"), matrix("St"), vector("c")});
 }
 
 // y = W x + c and C = diag(slope) W B by the kernels of one kind, for tests; slope of no numbers is 1.
