@@ -19,8 +19,10 @@ $(VENV)/.installed: pyproject.toml
 demo: env
 	$(BIN)/dvp-mpc simulate --seed 39 --disturbance impulse:5@1.5 --film --out runs/demo
 
+# Both cores at once, but for the tests in real time, which must not wait for each other.
 test: env lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow and not realtime" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and realtime"
 
 lint: env
 	$(BIN)/ruff check .

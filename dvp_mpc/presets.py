@@ -43,24 +43,33 @@ class Preset:
 PANDA_REACH = Preset("panda")
 
 
-def _workspace(
-    arm: str,
-    side: float,
-    low: float,
-    high: float,
-    problems: int = 12_000,
-    last_fit: float = 4.0,
-    first_nodes: tuple[int, ...] | None = None,
-    angles: bool = False,
-) -> Preset:
+# A value of the whole workspace must be shown many states. So few long problems make a first one from nothing, and many
+# short ones the next: backed up over a quarter of a second, its errors shrink by a factor of thirty, at a tenth of a long
+# problem's time.
+WORKSPACE_DVP = DvpSettings(
+    first_problems=1500,
+    first_horizon=200,
+    window=2,
+    sampling=Sampling(
+        problems=12_000,
+        horizon=28,
+        nodes=(0, 1, 3, 6, 10, 15),
+        starts=Starts(near=0.05, wide=0.05, kicked=0.05, loop=0.35),
+        tolerance=1e-3,
+        per_goal=7,
+    ),
+    fit=Fit(steps=3000, policy=5.0),
+    last_fit=4.0,
+    net=Net(hidden=(192, 192, 192), riccati=False),
+)
+
+
+def _workspace(arm: str, side: float, low: float, high: float, dvp: DvpSettings = WORKSPACE_DVP) -> Preset:
     """All that an arm reaches above its base plane, from any posture, at any speed from which it can stop.
 
     side, low, high: a box about the reach [m]; what of it the arm cannot reach is no goal. The weights of posture and velocity
     are higher than the small box's: where whole postures are far away, a weak pull towards them takes many seconds. So is that
     of torque, or the wrist would be at its bounds a third of the time.
-
-    Such a value must be shown many states. So few long problems make a first one from nothing, and many short ones the next:
-    backed up over a quarter of a second, its errors shrink by a factor of thirty, at a tenth of a long problem's time.
     """
     return Preset(
         arm,
@@ -74,38 +83,39 @@ def _workspace(
             braking=10.0,  # what the slower joints of such arms are rated for, and do against gravity
             postures=3,
         ),
-        dvp=DvpSettings(
-            first_problems=1500,
-            first_horizon=200,
-            first_nodes=first_nodes,
-            window=2,
-            sampling=Sampling(
-                problems=problems,
-                horizon=28,
-                nodes=(0, 1, 3, 6, 10, 15),
-                starts=Starts(near=0.05, wide=0.05, kicked=0.05, loop=0.35),
-                tolerance=1e-3,
-                per_goal=7,
-            ),
-            fit=Fit(steps=3000, policy=5.0),
-            last_fit=last_fit,
-            net=Net(hidden=(192, 192, 192), riccati=False, angles=angles),
-        ),
+        dvp=dvp,
     )
 
 
 # With as little as the others, V falls as it should from 98.7 % of the states instead of 99.1.
-PANDA_WORKSPACE = _workspace("panda", 0.85, 0.0, 1.2, problems=14_000, last_fit=5.0)
+PANDA_WORKSPACE = _workspace(
+    "panda",
+    side=0.85,
+    low=0.0,
+    high=1.2,
+    dvp=replace(WORKSPACE_DVP, sampling=replace(WORKSPACE_DVP.sampling, problems=14_000), last_fit=5.0),
+)
 
-FIRST_NODES = (0, 1, 3, 6, 10, 15, 22, 30, 40, 52, 66, 82, 100)
-XARM7_WORKSPACE = _workspace("xarm7", 0.7, 0.0, 1.0, first_nodes=FIRST_NODES, angles=True)
+# Four of its joints turn twice around, and from bare angles a network learns each turn anew. And a first value that is off is
+# passed on: labels end in the value before. So it is shown more of what its long problems pass through.
+XARM7_WORKSPACE = _workspace(
+    "xarm7",
+    side=0.7,
+    low=0.0,
+    high=1.0,
+    dvp=replace(
+        WORKSPACE_DVP,
+        first_nodes=(0, 1, 3, 6, 10, 15, 22, 30, 40, 52, 66, 82, 100),
+        net=replace(WORKSPACE_DVP.net, angles=True),
+    ),
+)
 
 PRESETS: dict[str, Preset] = {
     # The shipped value: three iterations of 1500 problems; 2500, 2500 and 5000 training steps.
     "panda_reach": PANDA_REACH,
     "panda_workspace": PANDA_WORKSPACE,
     "xarm7_workspace": XARM7_WORKSPACE,
-    "iiwa_workspace": _workspace("iiwa", 0.8, 0.0, 1.2),
+    "iiwa_workspace": _workspace("iiwa", side=0.8, low=0.0, high=1.2),
     # The small box at the speed that the arm is capable of: within 1 cm in less than a second, and no more than that beyond.
     "panda_brisk": replace(
         PANDA_REACH,
