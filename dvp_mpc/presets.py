@@ -97,7 +97,9 @@ PANDA_WORKSPACE = _workspace(
 )
 
 # Four of its joints turn twice around, and from bare angles a network learns each turn anew. And a first value that is off is
-# passed on: labels end in the value before. So it is shown more of what its long problems pass through.
+# passed on: labels end in the value before. So it is shown more of what its long problems pass through. What is missing then is
+# labels: a fourth iteration, whose fit sees half as many more, takes V's error from 0.87 to 0.62 %, and V falls as it should
+# from 98.5 instead of 97.9 % of the states.
 XARM7_WORKSPACE = _workspace(
     "xarm7",
     side=0.7,
@@ -105,6 +107,8 @@ XARM7_WORKSPACE = _workspace(
     high=1.0,
     dvp=replace(
         WORKSPACE_DVP,
+        iterations=4,
+        window=3,
         first_nodes=(0, 1, 3, 6, 10, 15, 22, 30, 40, 52, 66, 82, 100),
         net=replace(WORKSPACE_DVP.net, angles=True),
     ),
