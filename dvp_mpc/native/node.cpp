@@ -88,7 +88,7 @@ struct Data : ActionData {
   bool beyond = false;  // a soft limit
   std::vector<VectorXd> hidden, slopes;  // tanh and its derivative, layer by layer
   Panel J, next;
-  Rows Jr;  // the Jacobian's columns, one after the other
+  Rows twoJt;  // 2 J'
 };
 
 class ResidualValue : public Action {
@@ -142,10 +142,10 @@ class ResidualValue : public Action {
     auto J = d.J.sized(nr);
     J += v.Sx;
     J.noalias() += v.St.lazyProduct(d.Jt);
-    d.Lx.noalias() = 2.0 * J.leftCols(nx).transpose() * d.r1;
-    d.Jr = 2.0 * J.leftCols(nx).transpose();
+    d.twoJt = 2.0 * J.leftCols(nx).transpose();
+    d.Lx.noalias() = d.twoJt * d.r1;
     auto square = d.next.sized(nx);
-    kernels().product(d.Jr.data(), J.data(), nullptr, square.data(), nx, nr);
+    kernels().product(d.twoJt.data(), J.data(), nullptr, square.data(), nx, nr);
     d.Lxx = square.leftCols(nx);
     if (d.beyond) {
       const VectorXd a2 = 2.0 * v.a.cwiseAbs2();

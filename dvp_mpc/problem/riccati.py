@@ -33,7 +33,7 @@ def riccati_solution(A: np.ndarray, B: np.ndarray, Q: np.ndarray, R: np.ndarray,
     """P (nx, nx) = Q + A' P A - (A' P B + N) (R + B' P B)^-1 (B' P A + N'), the stabilising solution.
 
     By doubling (Chu, Fan, Lin & Wang, Int. J. Control 77, 2004): each step makes the value of 2k nodes out of that of k. A goal
-    is drawn for nearly every label, and SciPy's solver, by eigenvalues, takes two to four times as long (tests/problem/
+    is drawn for one problem or a few, and SciPy's solver, by eigenvalues, takes two to four times as long (tests/problem/
     test_riccati.py holds one against the other). Raises LinAlgError where there is none.
     """
     n, eye = len(A), np.eye(len(A))
