@@ -40,10 +40,7 @@ class Bars:
 
 
 BARS: dict[str, Bars] = {
-    # Its barrier is a weak one: a start at full speed takes a little longer than 50 ms to come below the limit.
-    "panda_reach": Bars(
-        {1: (1e-3, 1e-2), 2: (5e-4, 2e-3), 5: (3e-4, 1e-3), 10: (2e-4, 1e-3)}, 2e-4, 0.01, 0.05, speed_share=1.1
-    ),
+    "panda_reach": Bars({1: (1e-3, 1e-2), 2: (5e-4, 2e-3), 5: (3e-4, 1e-3), 10: (2e-4, 1e-3)}, 2e-4, 0.01, 0.05),
     "panda_brisk": Bars({1: (1e-2, 5e-2), 2: (5e-3, 3e-2), 5: (3e-3, 1.5e-2), 10: (2e-3, 1e-2)}),
     "panda_workspace": Bars({1: (3e-3, 2e-2), 2: (2e-3, 1e-2), 5: (1e-3, 5e-3), 10: (5e-4, 3e-3)}),
     # What it must keep. The project set itself 99 % of descent (here and there V falls a little less than it should),

@@ -73,7 +73,7 @@ def _workspace(arm: str, side: float, low: float, high: float, dvp: DvpSettings 
     """
     return Preset(
         arm,
-        weights=ReachWeights(posture=4.0, velocity=1.0, torque=0.01, limits=3000.0, limit_margin=0.05),
+        weights=ReachWeights(posture=4.0, velocity=1.0, torque=0.01),
         box=ReachBox(
             goal_lower=(-side, -side, low),
             goal_upper=(side, side, high),
@@ -123,7 +123,8 @@ PRESETS: dict[str, Preset] = {
     # The small box at the speed that the arm is capable of: within 1 cm in less than a second, and no more than that beyond.
     "panda_brisk": replace(
         PANDA_REACH,
-        weights=ReachWeights(tool=60.0, posture=4.0, velocity=0.6, torque=2e-3, limits=3000.0, limit_margin=0.05),
+        weights=ReachWeights(tool=60.0, posture=4.0, velocity=0.6),
+        dvp=DvpSettings(sampling=Sampling(per_goal=1)),
     ),
     # Two or three minutes: a tenth of a percent lost, where the shipped value loses a hundredth.
     "panda_reach_quick": replace(
@@ -132,7 +133,7 @@ PRESETS: dict[str, Preset] = {
             iterations=2,
             first_problems=300,
             first_horizon=150,
-            sampling=Sampling(problems=3000, horizon=24, nodes=(0, 1, 3, 6, 10, 15), tolerance=1e-5, per_goal=2),
+            sampling=Sampling(problems=3000, horizon=24, nodes=(0, 1, 3, 6, 10, 15), tolerance=1e-5),
             fit=Fit(steps=900),
             last_fit=2.5,
             validation=60,

@@ -30,7 +30,7 @@ import ray
 from dvp_mpc import cluster
 from dvp_mpc.cluster import ray_cluster, ray_unordered
 
-SAMPLING = Sampling(problems=50, horizon=10, nodes=(0, 2, 5))  # two chunks of 20 and one of 10
+SAMPLING = Sampling(problems=50, horizon=10, nodes=(0, 2, 5), per_goal=1)  # two chunks of 20 and one of 10
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,7 @@ any moment and resumed, gives the same labels with any number of processes, and 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -52,13 +52,9 @@ def solve_chunk(
     task: Task, value: ValueFunction | None, learned: bool, sampling: Sampling, seed: list[int], count: int
 ) -> Chunk:
     """Solve `count` problems."""
-    rng = np.random.default_rng(seed)
     solved: list[Solved] = []
     solver = None
-    for k in range(count):
-        if k % sampling.per_goal == 0:
-            goal = task.sample_goal(rng)
-        x0 = sample_training_start(task, goal, sampling.starts, value if learned else None, rng)
+    for goal, x0 in draw_problems(task, value if learned else None, sampling, seed, count):
         if solver is None:  # one for all: making the data of a hundred nodes takes a tenth of a solve
             problem = build_problem(task, goal, x0, sampling.horizon, value)
             solver = make_solver(problem, sampling.tolerance)
@@ -69,6 +65,17 @@ def solve_chunk(
         if solve(solver, xs, us, iterations=sampling.iterations, feasible=led) is Status.CONVERGED:
             solved.append(read_labels(task, goal, solver, np.array(sampling.nodes)))
     return Chunk(from_solved(solved).arrays() if solved else {}, count - len(solved))
+
+
+def draw_problems(
+    task: Task, value: ValueFunction | None, sampling: Sampling, seed: list[int], count: int
+) -> Iterator[tuple[Goal, np.ndarray]]:
+    """The goal and the start of `count` problems. value: of the loop that moves starts on; None: there is no such loop yet."""
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        if k % sampling.per_goal == 0:
+            goal = task.sample_goal(rng)
+        yield goal, sample_training_start(task, goal, sampling.starts, value, rng)
 
 
 def _guess(
@@ -158,4 +165,5 @@ def _read(path: Path) -> Chunk | None:
 
 def ground_truth_sampling(problems: int) -> Sampling:
     """Long problems from the trusted box, ended by the Riccati value, which is exact where they end; starts only."""
-    return Sampling(problems, horizon=300, nodes=(0,), starts=Starts(near=0, wide=0, kicked=0, loop=0), iterations=300)
+    starts = Starts(near=0, wide=0, kicked=0, loop=0)
+    return Sampling(problems, horizon=300, nodes=(0,), starts=starts, iterations=300, per_goal=1)

@@ -69,7 +69,7 @@ class Sampling:
     follow: int = 0
     """Nodes of the controller whose motion, with the value at hand, is the solver's first guess; 0: the guess is to stand
     still. Only once there is a learned value."""
-    per_goal: int = 1
+    per_goal: int = 2
     """Problems with one goal in a row; a goal far from home costs as much as a solve."""
 
 

@@ -20,9 +20,9 @@ class ReachWeights:
     """Joint velocity [s/rad^2]."""
     torque: float = 2e-3
     """Torque beyond gravity [1/((N m)^2 s)]."""
-    limits: float = 20.0
+    limits: float = 3000.0
     """Excess over the soft position and velocity limits [1/(rad^2 s), s/rad^2]."""
-    limit_margin: float = 0.02
+    limit_margin: float = 0.05
     """Share of each limit kept free by the barrier [-]."""
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from dvp_mpc.problem.systems import LinearTask
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue, ValueFunction
 
-SAMPLING = Sampling(problems=50, horizon=10, nodes=(0, 2, 5))  # two chunks of 20 and one of 10
+SAMPLING = Sampling(problems=50, horizon=10, nodes=(0, 2, 5), per_goal=1)  # two chunks of 20 and one of 10
 Collect = Callable[..., Collected]
 
 
@@ -206,8 +206,7 @@ def test_ground_truth_is_from_the_trusted_box_and_long_enough(task: ReachTask, g
     found = gather(task, sampling).labels
     lower, upper = task.start_box
     assert ((found.x >= np.float32(lower)) & (found.x <= np.float32(upper))).all()
-    longer = Sampling(2, 600, sampling.nodes, sampling.starts, sampling.iterations)
-    truth = gather(task, longer, folder=tmp_path / "longer").labels
+    truth = gather(task, replace(sampling, horizon=600), folder=tmp_path / "longer").labels
     assert np.array_equal(found.x, truth.x)
     # What is left after 3 s is a hundredth of the way, whose Riccati value is off by about as much: 1e-2 of 1e-4 of V.
     assert pytest.approx(truth.V, rel=1e-4) == found.V

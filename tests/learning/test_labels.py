@@ -42,9 +42,7 @@ def test_value_is_the_cost_to_go(task: ReachTask, goal: Goal, reach: Solved) -> 
 @pytest.mark.parametrize("saturated", [False, True])
 def test_gradient_is_that_of_solving_again(task: ReachTask, goal: Goal, start: np.ndarray, saturated: bool) -> None:
     x0 = (
-        np.concatenate([task.arm.home, 0.95 * task.arm.velocity_limit])
-        if saturated
-        else goal.x + 0.1 * (start - goal.x)
+        np.concatenate([task.arm.home, 0.9 * task.arm.velocity_limit]) if saturated else goal.x + 0.1 * (start - goal.x)
     )
     solver, step = solved(task, goal, x0, HORIZON), 1e-4
     at_bound = np.abs(np.array(solver.us.tolist())) > task.arm.torque_limit - 1e-6  # type: ignore[attr-defined]
@@ -115,7 +113,7 @@ def test_policy_metric_is_the_cost_of_a_wrong_gradient(linear: LinearTask) -> No
 
 def test_saturated_controls_do_not_count_in_the_policy_metric(task: ReachTask, goal: Goal) -> None:
     """A joint whose torque is at its bound does not move for a small gradient error."""
-    x0 = np.concatenate([task.arm.home, 0.95 * task.arm.velocity_limit])
+    x0 = np.concatenate([task.arm.home, 0.9 * task.arm.velocity_limit])
     solver = solved(task, goal, x0, HORIZON)
     us = np.array(solver.us.tolist())  # type: ignore[attr-defined]
     columns = read_labels(task, goal, solver, np.arange(1, HORIZON)).columns

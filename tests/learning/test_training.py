@@ -10,7 +10,7 @@ import pytest
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.learning.dataset import solve_chunk
 from dvp_mpc.learning.labels import Labels
-from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser, Sampling
+from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser, Sampling, Starts
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.value import Kind, Layout, RiccatiValue, Value
@@ -29,7 +29,7 @@ LAYOUTS += [{**layout, "angles": 7} for layout in LAYOUTS if layout["kind"] is K
 @pytest.fixture(scope="module")
 def labels(task: ReachTask) -> Labels:
     """A small data set: 20 problems of 0.2 s, 80 labels."""
-    sampling = Sampling(problems=20, horizon=20, nodes=(0, 1, 3, 6))
+    sampling = Sampling(problems=20, horizon=20, nodes=(0, 1, 3, 6), starts=Starts(wide=0.0, kicked=0.0))
     arrays, _ = solve_chunk(task, RiccatiValue(), False, sampling, [51], 20)
     return Labels(**arrays)
 
@@ -87,7 +87,7 @@ def test_fitting_lowers_the_loss(task: ReachTask, labels: Labels, kind: Kind, lo
     fitted, curve = fit(value, labels, labels, settings, np.random.default_rng(55), reports.append)
     assert reports == curve
     assert [row["step"] for row in curve] == [0, 50, 59]
-    # On the same labels and the same random directions; 60 steps leave 0.4 to 28 %.
+    # On the same labels and the same random directions; 60 steps leave 0.3 to 26 %.
     assert curve[-1]["validation"] < 0.5 * curve[0]["validation"]
     assert all(np.isfinite(w).all() for w in fitted.weights.values())
     assert fitted.layout == layout

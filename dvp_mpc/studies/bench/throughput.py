@@ -10,9 +10,8 @@ from typing import Any
 import joblib
 import numpy as np
 
-from dvp_mpc.learning.dataset import CHUNK, collect, solve_chunk
+from dvp_mpc.learning.dataset import CHUNK, collect, draw_problems, solve_chunk
 from dvp_mpc.learning.labels import Labels
-from dvp_mpc.learning.sampling import sample_training_start
 from dvp_mpc.learning.settings import Fit, Sampling, Starts
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
@@ -73,10 +72,8 @@ def label_throughput(
 
 def _bare_seconds(task: ReachTask, value: Value, sampling: Sampling, seed: list[int], count: int) -> float:
     """Time in the solver alone, for the problems of a chunk."""
-    rng, seconds = np.random.default_rng(seed), 0.0
-    for _ in range(count):
-        goal = task.sample_goal(rng)
-        x0 = sample_training_start(task, goal, sampling.starts, value, rng)
+    seconds = 0.0
+    for goal, x0 in draw_problems(task, value, sampling, seed, count):
         problem = build_problem(task, goal, x0, sampling.horizon, value)
         solver, guess = make_solver(problem), quasi_static_guess(problem, goal.u)
         began = time.perf_counter()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from dvp_mpc.files import whole_file
@@ -65,6 +66,7 @@ def learn(
     model.set_random_seed(own)
     # The library knows how far this stage is; the rate falls over all of them.
     model.lr_schedule = lambda left: settings.rate * max(1 - (1 - left) * end / settings.steps, 0.0)
+    model.set_logger(Logger(None, []))  # the library's own leaves a folder in the temporary files at each call
     began = time.process_time()
     model.learn(end - model.num_timesteps, reset_num_timesteps=False)
     seconds = time.process_time() - began
