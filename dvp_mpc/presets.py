@@ -126,7 +126,7 @@ PRESETS: dict[str, Preset] = {
         weights=ReachWeights(tool=60.0, posture=4.0, velocity=0.6),
         dvp=DvpSettings(sampling=Sampling(per_goal=1)),
     ),
-    # Two or three minutes: a tenth of a percent lost, where the shipped value loses a hundredth.
+    # Two or three minutes: two tenths of a percent lost, where the shipped value loses three hundredths.
     "panda_reach_quick": replace(
         PANDA_REACH,
         dvp=DvpSettings(
