@@ -41,7 +41,7 @@ def test_value_is_the_cost_to_go(task: ReachTask, goal: Goal, reach: Solved) -> 
 
 @pytest.mark.parametrize("saturated", [False, True])
 def test_gradient_is_that_of_solving_again(task: ReachTask, goal: Goal, start: np.ndarray, saturated: bool) -> None:
-    x0 = (
+    x0 = (  # at 0.95 the barrier begins, and there V has no third derivative
         np.concatenate([task.arm.home, 0.9 * task.arm.velocity_limit]) if saturated else goal.x + 0.1 * (start - goal.x)
     )
     solver, step = solved(task, goal, x0, HORIZON), 1e-4
