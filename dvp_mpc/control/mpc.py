@@ -28,10 +28,11 @@ class MpcSettings:
     """Nodes of the horizon."""
     iterations: int = 1
     """Iterations per tick."""
-    again_above: float = 0.002
-    """Expected decrease of the cost by a tick's last iteration above which it takes one more. One step is enough except
-    along a limit, where barriers and torque bounds make kinks: there a step may pass a joint's speed limit by 15 %. It holds
-    for plans that serve a node's time; for a tenth of it ten times as much will do, since the next tick comes so soon."""
+    again_above: float = 0.0005
+    """Difference between the decrease of the cost that a tick's last iteration promised and the one that it made, above which
+    it takes one more. Where the cost is smooth a Newton step keeps its promise, and what is left to gain is less than the
+    difference; barriers and torque bounds make kinks, and along a limit one step may pass a joint's speed limit by 15 %. It
+    holds for plans that serve a node's time; for a tenth of it ten times as much will do, since the next tick comes so soon."""
     again_at_most: int = 9
     """Such iterations of a tick, at most."""
     first_iterations: int = 30
@@ -136,7 +137,7 @@ class MPC:
         return self._problem.rollout(list(us)).tolist()
 
     def _refined(self, xs: Nodes, us: Nodes, iterations: int, *, feasible: bool = False) -> Trajectory:
-        """Solve; from where the controls lead where gaps were left, and on while much is still promised."""
+        """Solve; from where the controls lead where gaps were left, and on while steps do not keep their promise."""
         solution = self._solve(xs, us, iterations=iterations, feasible=feasible)
         if solution.status is Status.OPEN_GAPS:
             # A gap may pay: from where the arm was believed to be, the goal is nearer. No step that closes it makes the cost
@@ -144,7 +145,8 @@ class MPC:
             us = np.asarray(us)
             return self._solve(self._rollout(us), us, iterations=self.settings.first_iterations, feasible=True)
         for _ in range(self.settings.again_at_most):
-            if not solution.status.usable or self._solver.stop <= self._enough:
+            promised, made = self._solver.stop, self._solver.dV
+            if not solution.status.usable or abs(promised - made) <= self._enough:
                 break
             again = self._solve(solution.xs, solution.us, iterations=1, feasible=True)
             if not (again.status.usable and again.cost < solution.cost):

@@ -109,7 +109,7 @@ def _distance(xs: np.ndarray, reference: np.ndarray) -> float:
 def _close_loop(task: Task, x: np.ndarray, T: int, steps: int, terminal: ValueFunction | None) -> np.ndarray:
     """Costs (steps,) of MPC over T nodes on its own model."""
     goal = task.sample_goal(np.random.default_rng(0))
-    run = run_loop(task, goal, x, terminal, MpcSettings(T, iterations=3, again_above=1e-6, first_iterations=200), steps)
+    run = run_loop(task, goal, x, terminal, MpcSettings(T, iterations=3, again_above=1e-8, first_iterations=200), steps)
     return np.full(steps, np.inf) if run.diverged else _costs(task, run.xs, run.us)
 
 
