@@ -28,7 +28,7 @@ class MpcSettings:
     """Nodes of the horizon."""
     iterations: int = 1
     """Iterations per tick."""
-    again_above: float = 0.0005
+    again_above: float = 0.0001
     """Difference between the decrease of the cost that a tick's last iteration promised and the one that it made, above which
     it takes one more. Where the cost is smooth a Newton step keeps its promise, and what is left to gain is less than the
     difference; barriers and torque bounds make kinks, and along a limit one step may pass a joint's speed limit by 15 %. It

@@ -45,6 +45,30 @@ def test_one_iteration_per_tick_tracks_the_converged_loop(task: ReachTask, goal:
     assert loop(1) == pytest.approx(loop(30), rel=1e-3)
 
 
+def test_a_step_that_keeps_its_promise_is_the_only_one(goal: Goal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moving horizon promises much at every tick and makes it; a wrong state, far off, promises what it does not make."""
+    task, value, _ = load_model("panda_reach")
+    mpc = MPC(task, goal, value, MpcSettings(10))
+    steps = 0
+
+    def counted(self: MPC, *args: Any, **kwargs: Any) -> Trajectory:
+        nonlocal steps
+        steps += 1
+        return solve_once(self, *args, **kwargs)
+
+    solve_once = MPC._solve
+    plan = mpc.plan(np.concatenate([task.arm.home, np.zeros(7)]), 0.0)
+    monkeypatch.setattr(MPC, "_solve", counted)
+    promises = []
+    for _ in range(10):
+        plan = mpc.plan(plan.solution.xs[1], task.dt)
+        promises.append(mpc._solver.stop)
+    assert min(promises) > 10 * mpc.settings.again_above
+    assert steps == 10
+    mpc.plan(plan.solution.xs[1] + np.concatenate([np.full(7, 0.3), np.full(7, 1.0)]), task.dt)
+    assert steps > 11
+
+
 @pytest.mark.parametrize("nodes", [1, 10])
 def test_a_gap_that_pays_is_closed_without_a_fresh_start(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The torque rate keeps the arm where it is while the plan before had it under way: its states, nearer to the goal, cost
