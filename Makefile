@@ -19,8 +19,8 @@ $(VENV)/.installed: pyproject.toml
 demo: env
 	$(BIN)/dvp-mpc simulate --seed 39 --disturbance impulse:5@1.5 --film --out runs/demo
 
-# Both cores at once, but for the tests in real time, which must not wait for each other. They too run in a worker (-n 1): Fast
-# DDS, once in some thousand tests, crashes while a test's own participant is deleted. That test is then run again, and said so.
+# Both cores at once, but for the tests in real time, which must not wait for each other. They too run in a worker (-n 1): one
+# crashed while rclpy deleted its node, and took the run along. Such a test is run again now, and listed as rerun.
 test: env lint
 	$(BIN)/python -m pytest -m "not slow and not realtime" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m "not slow and realtime" -n 1
