@@ -20,6 +20,20 @@ def x0(task: ReachTask) -> np.ndarray:
     return sample_starts(task, np.random.default_rng(3), 1)[0]
 
 
+@pytest.fixture
+def solves(monkeypatch: pytest.MonkeyPatch) -> list[Status]:
+    """What each call of the solver comes to."""
+    seen: list[Status] = []
+    solve_once = MPC._solve
+
+    def watched(self: MPC, *args: Any, **kwargs: Any) -> Trajectory:
+        seen.append((solution := solve_once(self, *args, **kwargs)).status)
+        return solution
+
+    monkeypatch.setattr(MPC, "_solve", watched)
+    return seen
+
+
 def test_first_plan_is_the_solution_of_the_short_problem(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
     plan = MPC(task, goal, RiccatiValue(), MpcSettings(5)).plan(x0, 0.0)
     solver = make_solver(build_problem(task, goal, x0, 5, RiccatiValue()))
@@ -45,51 +59,38 @@ def test_one_iteration_per_tick_tracks_the_converged_loop(task: ReachTask, goal:
     assert loop(1) == pytest.approx(loop(30), rel=1e-3)
 
 
-def test_a_step_that_keeps_its_promise_is_the_only_one(goal: Goal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_keeps_its_promise_is_the_only_one(goal: Goal, solves: list[Status]) -> None:
     """A moving horizon promises much at every tick and makes it; a wrong state, far off, promises what it does not make."""
     task, value, _ = load_model("panda_reach")
     mpc = MPC(task, goal, value, MpcSettings(10))
-    steps = 0
-
-    def counted(self: MPC, *args: Any, **kwargs: Any) -> Trajectory:
-        nonlocal steps
-        steps += 1
-        return solve_once(self, *args, **kwargs)
-
-    solve_once = MPC._solve
     plan = mpc.plan(np.concatenate([task.arm.home, np.zeros(7)]), 0.0)
-    monkeypatch.setattr(MPC, "_solve", counted)
+    solves.clear()
     promises = []
     for _ in range(10):
         plan = mpc.plan(plan.solution.xs[1], task.dt)
         promises.append(mpc._solver.stop)
     assert min(promises) > 10 * mpc.settings.again_above
-    assert steps == 10
+    assert len(solves) == 10
     mpc.plan(plan.solution.xs[1] + np.concatenate([np.full(7, 0.3), np.full(7, 1.0)]), task.dt)
-    assert steps > 11
+    assert len(solves) > 11
 
 
 @pytest.mark.parametrize("nodes", [1, 10])
-def test_a_gap_that_pays_is_closed_without_a_fresh_start(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gap_that_pays_is_closed_without_a_fresh_start(
+    nodes: int, solves: list[Status], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The torque rate keeps the arm where it is while the plan before had it under way: its states, nearer to the goal, cost
     less than any that the arm can reach, and the line search refuses to leave them."""
     task, value, _ = load_model("panda_reach")
     x = np.concatenate([task.arm.home, np.zeros(7)])
-    seen: list[Status] = []
     fresh: list[object] = []
-    judged, guess = MPC._solve, quasi_static_guess
-
-    def watched(self: MPC, *args: Any, **kwargs: Any) -> Trajectory:
-        seen.append((solution := judged(self, *args, **kwargs)).status)
-        return solution
-
-    monkeypatch.setattr(MPC, "_solve", watched)
+    guess = quasi_static_guess
     monkeypatch.setattr("dvp_mpc.control.mpc.quasi_static_guess", lambda *a: fresh.append(a) or guess(*a))
     for i in range(6):
         mpc = MPC(task, task.sample_goal(np.random.default_rng([7, i])), value, MpcSettings(nodes))
         first, second = mpc.plan(x, 0.0).solution, mpc.plan(x, 1e-3).solution
         assert second.cost == pytest.approx(first.cost, rel=1e-5)
-    assert Status.OPEN_GAPS in seen
+    assert Status.OPEN_GAPS in solves
     assert len(fresh) == 6, "the first plans only"
 
 
