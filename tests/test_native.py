@@ -1,10 +1,10 @@
-"""The compiled terminal node is the Python one, and what there is to say where it is missing."""
+"""The compiled terminal node is the Python one, the box QP finds its minimum; and what is said where they are missing."""
 
 import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from dvp_mpc.native.__main__ import main
 from dvp_mpc.problem.ocp import build_problem, retarget
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import make_solver, quasi_static_guess, solve, trajectory
+from dvp_mpc.problem.systems import LinearTask
 from dvp_mpc.problem.task import Goal, sample_starts
 from dvp_mpc.problem.terminal import CompiledValueNode, ValueNode, value_node
 from dvp_mpc.value import Kind, RiccatiValue, Value
@@ -182,3 +183,72 @@ def test_build_that_fails_says_why_in_one_place(
     assert words in said.err
     assert "ticks will be slower" in said.err
     assert not os.listdir(tmp_path)
+
+
+def box_qps(n: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """H, g, lower, upper of problems as ill-conditioned as an arm's at its speed limits, zero within bounds, often on one."""
+    rng = np.random.default_rng(7)
+    for _ in range(n):
+        basis = np.linalg.qr(rng.standard_normal((7, 7)))[0]
+        H = (basis * 10 ** rng.uniform(-4, 0, 7)) @ basis.T
+        g = rng.standard_normal(7) * 10 ** rng.uniform(-3, 0)
+        lower, upper = -(10 ** rng.uniform(-2, 2, 7)), 10 ** rng.uniform(-2, 2, 7)
+        lower[rng.random(7) < 0.3] = 0.0
+        upper[(rng.random(7) < 0.3) & (lower < 0)] = 0.0
+        yield (H + H.T) / 2, g, lower, upper
+
+
+@needs_it
+def test_the_box_qp_finds_its_minimum() -> None:
+    """Karush, Kuhn and Tucker: no slope where a control is free, none inward where it is at a bound."""
+    bound_in_all = 0
+    for H, g, lower, upper in box_qps(2000):
+        x, bound = compiled.box_minimum(H, g, lower, upper)
+        slope, zero = g + H @ x, 1e-9 * np.abs(g).max()
+        assert ((lower <= x) & (x <= upper)).all()
+        for i, at_bound in enumerate(bound):
+            bound_in_all += at_bound
+            if at_bound:
+                assert (x[i] == lower[i] and slope[i] >= -zero) or (x[i] == upper[i] and slope[i] <= zero)
+            else:
+                assert abs(slope[i]) <= zero
+    assert 0.2 < bound_in_all / (2000 * 7) < 0.9
+
+
+def test_crocoddyls_does_not() -> None:
+    """Why there is one of ours: when this fails, Crocoddyl's may serve again."""
+    misses = 0
+    for H, g, lower, upper in box_qps(2000):
+        x = np.array(crocoddyl.BoxQP(7, 100, 0.1, 1e-5, 0.0).solve(H, g, lower, upper, np.zeros(7)).x)
+        misses += x @ H @ x / 2 + g @ x > 0  # more than at zero, where it began
+    assert misses > 0
+
+
+@needs_it
+def test_a_box_without_room_and_a_hessian_that_is_none() -> None:
+    bound = np.array([0.5, -0.5])
+    x, at_bound = compiled.box_minimum(np.eye(2), np.array([-1.0, -1.0]), bound, bound)
+    np.testing.assert_array_equal(x, bound)
+    assert all(at_bound)
+    with pytest.raises(ValueError, match="positive definite"):
+        compiled.box_minimum(-np.eye(2), np.ones(2), -np.ones(2), np.ones(2))
+
+
+@needs_it
+def test_a_step_to_a_bound_promises_what_it_makes(linear: LinearTask) -> None:
+    """One node, all linear: the first step is the solution, V_x its slope. Crocoddyl leaves out the control at its bound."""
+    goal, x0 = linear.origin, np.array([0.9, 0.7])
+    problem = build_problem(linear, goal, x0, 1, RiccatiValue())
+    node = problem.runningModels[0]
+    free = make_solver(problem)
+    solve(free, [x0] * 2, [np.zeros(1)], iterations=5)
+    half = abs(float(free.us[0][0])) / 2
+    node.u_lb, node.u_ub = np.array([-half]), np.array([half])
+    solver = make_solver(problem)
+    rolled = [x0, linear.A @ x0]
+    solve(solver, rolled, [np.zeros(1)], iterations=1, feasible=True)
+    assert abs(float(solver.us[0][0])) == pytest.approx(half)
+    assert solver.stop == pytest.approx(solver.dV, rel=1e-6)  # the solver regularises with 1e-9
+    u, P = np.array(solver.us[0]), 2 * goal.frame.root @ goal.frame.root.T
+    slope = linear.Q @ x0 + linear.A.T @ P @ (linear.A @ x0 + linear.B @ u)
+    np.testing.assert_allclose(solver.Vx[0], slope, rtol=1e-6)

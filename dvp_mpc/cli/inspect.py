@@ -37,7 +37,7 @@ class Inspect:
                 output.say(f"  {name:<28} {value}")
         output.say(f"[bold]made[/bold] on {card['date']} by: {card['command']}")
         output.say(f"[bold]digest[/bold] {card['digest']}")
-        output.say(f"[bold]terminal node[/bold] on this machine: {native.load()[1] or 'compiled'}")
+        output.say(f"[bold]terminal node and box QP[/bold] on this machine: {native.load()[1] or 'compiled'}")
         region = trust["region"]
         rows = [(name, *(f"{low:.3f} to {up:.3f}" for low, up in sides)) for name, *sides in _joints(task, region)]
         output.table("trusted where", ("joint", "posture rad", "speed rad/s", "starts from rad"), rows)

@@ -1,4 +1,4 @@
-"""python -m dvp_mpc.native: build the compiled terminal node, unless it is there. Exit code 1 says why it cannot be built."""
+"""python -m dvp_mpc.native: compile terminal node and box QP, unless that is done. Exit code 1 says why it cannot be."""
 
 import os
 import shutil

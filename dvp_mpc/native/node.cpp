@@ -1,4 +1,5 @@
-// What a tick would lose most time on in Python: the terminal node, and the way of a trajectory into a solver and out of it.
+// What a tick would lose most time on in Python: the terminal node, and the way of a trajectory into a solver and out of it. The
+// solver itself is Crocoddyl's with another box QP, see box_solver.hpp.
 //
 // ResidualValue is the terminal node of problem/terminal.py without a call back into Python.
 //
@@ -12,6 +13,7 @@
 #include <eigenpy/eigenpy.hpp>
 #include <eigenpy/version.hpp>
 
+#include "box_solver.hpp"
 #include "kernels.hpp"
 
 namespace bp = boost::python;
@@ -296,6 +298,15 @@ bp::tuple products(const std::string &kind, const MatrixXd &W, const VectorXd &c
   return bp::make_tuple(y, MatrixXd(C));
 }
 
+// The box QP of the solver, for tests: x, and which controls stay at a bound.
+bp::tuple box_minimum(const MatrixXd &H, const VectorXd &g, const VectorXd &lower, const VectorXd &upper) {
+  BoxQp qp;
+  if (!qp.solve(H, g, lower, upper)) throw std::invalid_argument("H: is not positive definite");
+  bp::list bound;
+  for (const bool is : qp.bound) bound.append(is);
+  return bp::make_tuple(qp.x, bound);
+}
+
 bp::list kinds() {
   bp::list names;
   for (const auto &kind : runnable()) names.append(kind.first);
@@ -343,6 +354,9 @@ BOOST_PYTHON_MODULE(_dvp_native) {
   bp::def("products", &dvp::products);
   bp::class_<dvp::Layers, std::shared_ptr<dvp::Layers>, boost::noncopyable>(
       "Layers", bp::init<const bp::list &, const Eigen::MatrixXd &>());
+  bp::def("box_minimum", &dvp::box_minimum);
+  bp::class_<dvp::BoxSolver, bp::bases<crocoddyl::SolverBoxFDDP>, boost::noncopyable>(
+      "BoxSolver", bp::init<std::shared_ptr<crocoddyl::ShootingProblem>>());
   bp::def("solve", &dvp::solve);
   bp::def("solution", &dvp::solution);
   using Shared = const std::shared_ptr<dvp::ActionData> &;

@@ -1,8 +1,9 @@
 """solve: one optimal control problem -> a Trajectory whose status explains itself.
 
 BoxFDDP, because torque bounds are hard on the arm: with them inside the solve the value learns what saturation costs, and
-the plan never asks for what the limiter would cut. Joint limits are soft here (barrier in the running cost): a hard state
-bound may be violated by the measured state itself, and a tick must have an answer then.
+the plan never asks for what the limiter would cut. Where native/ is built its box QP is ours, since Crocoddyl's now and then
+misses its minimum. Joint limits are soft here (barrier in the running cost): a hard state bound may be violated by the
+measured state itself, and a tick must have an answer then.
 """
 
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def quasi_static_guess(problem: crocoddyl.ShootingProblem, goal_control: np.ndar
 
 def make_solver(problem: crocoddyl.ShootingProblem, tolerance: float = 1e-7) -> crocoddyl.SolverAbstract:
     """The solver used everywhere, with its stopping threshold."""
-    solver = crocoddyl.SolverBoxFDDP(problem)
+    solver = crocoddyl.SolverBoxFDDP(problem) if _compiled is None else _compiled.BoxSolver(problem)
     solver.th_stop = tolerance
     return solver
 

@@ -79,19 +79,29 @@ def test_a_step_that_keeps_its_promise_is_the_only_one(goal: Goal, solves: list[
 def test_a_gap_that_pays_is_closed_without_a_fresh_start(
     nodes: int, solves: list[Status], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The torque rate keeps the arm where it is while the plan before had it under way: its states, nearer to the goal, cost
-    less than any that the arm can reach, and the line search refuses to leave them."""
+    """From where the plan before believed the arm to be, the goal may be nearer than from any state that the arm can reach; the
+    line search then leaves part of the gap open."""
     task, value, _ = load_model("panda_reach")
-    x = np.concatenate([task.arm.home, np.zeros(7)])
+    rng = np.random.default_rng([7, 3])
+    goal, x = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
     fresh: list[object] = []
     guess = quasi_static_guess
     monkeypatch.setattr("dvp_mpc.control.mpc.quasi_static_guess", lambda *a: fresh.append(a) or guess(*a))
-    for i in range(6):
-        mpc = MPC(task, task.sample_goal(np.random.default_rng([7, i])), value, MpcSettings(nodes))
-        first, second = mpc.plan(x, 0.0).solution, mpc.plan(x, 1e-3).solution
-        assert second.cost == pytest.approx(first.cost, rel=1e-5)
-    assert Status.OPEN_GAPS in solves
-    assert len(fresh) == 6, "the first plans only"
+    mpc, plant = MPC(task, goal, value, MpcSettings(nodes)), task.running_model(goal)
+    data, closed = plant.createData(), 0
+    for _ in range(30):
+        solves.clear()
+        plan = mpc.plan(x, task.dt)
+        assert plan.status.usable
+        assert len(fresh) == 1, "the first plan's only"
+        if Status.OPEN_GAPS in solves:
+            closed += 1
+            anew = MPC(task, goal, value, MpcSettings(nodes)).plan(x, 0.0)
+            fresh.pop()
+            assert plan.solution.cost == pytest.approx(anew.solution.cost, rel=1e-4)
+        plant.calc(data, x, np.clip(plan.torque(0.0, x), plant.u_lb, plant.u_ub))
+        x = np.array(data.xnext)
+    assert closed > 1
 
 
 def test_torque_departs_from_the_last_one_at_its_rate(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:

@@ -76,8 +76,8 @@ def test_converged(task: ReachTask, goal: Goal, start: np.ndarray) -> None:
 
 def test_iteration_limit_is_usable_but_no_label(task: ReachTask, goal: Goal, start: np.ndarray) -> None:
     problem = build_problem(task, goal, start, 20, RiccatiValue())
-    solver = make_solver(problem)
-    status = solve(solver, *quasi_static_guess(problem, goal.u), iterations=1)
+    solver, (_, us) = make_solver(problem), quasi_static_guess(problem, goal.u)
+    status = solve(solver, problem.rollout(us), us, iterations=1, feasible=True)
     assert status is Status.ITERATION_LIMIT
     assert status.usable
     assert trajectory(solver, status).iterations == 1
@@ -144,9 +144,10 @@ def test_compiled_way_into_a_solver_and_out_of_it_is_the_other_one(
     for nodes in (1, 2, 7):
         found = []
         for compiled in (native.load()[0], None):
-            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", compiled)
             problem = build_problem(which, aim, aim.x + 0.1, nodes, RiccatiValue())
+            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", native.load()[0])
             solver = make_solver(problem)
+            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", compiled)
             first = trajectory(solver, solve(solver, *quasi_static_guess(problem, aim.u), iterations=2))
             found += [first, trajectory(solver, solve(solver, first.xs, first.us, iterations=3, feasible=True))]
         for ours, theirs in zip(found[:2], found[2:], strict=True):
