@@ -23,6 +23,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from dvp_mpc import native
 from dvp_mpc.control.controller import Controller
 from dvp_mpc.control.intake import Intake
 from dvp_mpc.control.mpc import MpcSettings
@@ -76,6 +77,10 @@ class ControllerNode(BrakingNode):
         chosen = self._chosen = declared.read(self, Parameters)
         if warning := check_discovery(chosen.require_closed_discovery):
             self.get_logger().warning(warning)
+        if missing := native.load()[1]:
+            self.get_logger().warning(
+                f"the slower solver is used, which misses a step now and then: native code {missing}"
+            )
         for name, choices in (("terminal", TERMINALS), ("realtime", REALTIME)):
             if getattr(chosen, name) not in choices:
                 raise UnknownChoice(name, getattr(chosen, name), choices)
