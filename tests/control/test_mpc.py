@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dvp_mpc import native
 from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.models import load_model
@@ -12,6 +13,7 @@ from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, Trajectory, make_solver, quasi_static_guess, solve
 from dvp_mpc.problem.task import Goal, sample_starts
+from dvp_mpc.studies.evaluation import EVALUATION, run_loop
 from dvp_mpc.value import RiccatiValue
 
 
@@ -102,6 +104,19 @@ def test_a_gap_that_pays_is_closed_without_a_fresh_start(
         plant.calc(data, x, np.clip(plan.torque(0.0, x), plant.u_lb, plant.u_ub))
         x = np.array(data.xnext)
     assert closed > 1
+
+
+@pytest.mark.skipif(native.load()[0] is None, reason=native.load()[1])
+@pytest.mark.parametrize(("start", "nodes"), [(14, 2), (14, 5), (87, 1), (102, 1)])
+def test_a_step_is_found_where_several_limits_are_met(start: int, nodes: int) -> None:
+    """Four joints at their speed limits, two at their torque bounds: Crocoddyl's box QP finds no way on here, and a joint goes
+    past its limit by 0.4 to 2 %. Starts of `evaluate`, where it was met."""
+    task, value, _ = load_model("xarm7_workspace")
+    rng = np.random.default_rng([EVALUATION, 2026, start])
+    goal, x = task.sample_goal(rng), sample_starts(task, rng, 1)[0]
+    loop = run_loop(task, goal, x, value, MpcSettings(nodes), 20)
+    speeds = np.abs(loop.xs[6:, 7:]) / task.arm.velocity_limit
+    assert 0.9 < speeds.max() < 0.97, "the barrier begins at 0.95"
 
 
 def test_torque_departs_from_the_last_one_at_its_rate(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
