@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@$(BIN)/python -m dvp_mpc.native || true  # without a compiler everything works all the same
+	@$(BIN)/python -m dvp_mpc.native || true  # without a compiler the slower solver serves: README
 	@touch $@
 
 demo: env
