@@ -145,11 +145,11 @@ def test_compiled_way_into_a_solver_and_out_of_it_is_the_other_one(
         found = []
         for compiled in (native.load()[0], None):
             problem = build_problem(which, aim, aim.x + 0.1, nodes, RiccatiValue())
-            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", native.load()[0])
             solver = make_solver(problem)
-            monkeypatch.setattr("dvp_mpc.problem.solver._compiled", compiled)
-            first = trajectory(solver, solve(solver, *quasi_static_guess(problem, aim.u), iterations=2))
-            found += [first, trajectory(solver, solve(solver, first.xs, first.us, iterations=3, feasible=True))]
+            with monkeypatch.context() as patch:
+                patch.setattr("dvp_mpc.problem.solver._compiled", compiled)
+                first = trajectory(solver, solve(solver, *quasi_static_guess(problem, aim.u), iterations=2))
+                found += [first, trajectory(solver, solve(solver, first.xs, first.us, iterations=3, feasible=True))]
         for ours, theirs in zip(found[:2], found[2:], strict=True):
             assert ours.xs.shape == (nodes + 1, which.nx)
             assert ours.gains.shape == (nodes, which.nu, which.nx)

@@ -47,9 +47,8 @@ def test_optimum_is_the_infinite_horizon_one(linear: LinearTask) -> None:
 def test_an_optimum_that_the_first_guess_does_not_lead_to_is_found_by_way_of_a_shorter_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "dvp_mpc.problem.solver._compiled", None
-    )  # with our box QP the first guess leads to this one too
+    # Crocoddyl's solver: with our box QP the first guess leads there too.
+    monkeypatch.setattr("dvp_mpc.problem.solver._compiled", None)
     task, value, _ = load_model("panda_workspace")
     task = replace(task, weights=replace(task.weights, limits=1000.0, limit_margin=0.02))  # where it was met
     case = make_case(task, 2026, 109)

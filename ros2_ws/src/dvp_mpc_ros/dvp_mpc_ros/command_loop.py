@@ -20,13 +20,14 @@ from dvp_mpc.control.gate import Refusal
 from dvp_mpc.control.intake import Intake, Sample
 from dvp_mpc.control.realtime import Granted, RealtimeLoop, prepare_thread
 from dvp_mpc.control.statistics import percentiles_ms
-from dvp_mpc.control.supervisor import AGE_LIMIT
+from dvp_mpc.control.supervisor import AGE_LIMIT, State
 from dvp_mpc.messages import JointMessage
 from dvp_mpc_ros.compat import Polled, take_newest
 from dvp_mpc_ros.qos import NEWEST_STATE
 
 LARGEST_MESSAGE = 16_384  # [bytes] a joint state of 64 joints has 5 kB; 10^6 numbers take 21 ms to deserialise
 WINDOW = 20_000
+REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
 
 
 class PolledClock:
@@ -123,6 +124,15 @@ class CommandLoop:
         self._ready.wait(5.0)
         if self._refused_rights is not None:
             raise self._refused_rights
+
+    def brake(self) -> bool:
+        """Bring the arm to rest, and say whether it came to rest in time."""
+        self.controller.stop()
+        until, still = time.monotonic() + REST_WITHIN, 0
+        while self.alive and time.monotonic() < until and still < 5:
+            time.sleep(0.01)
+            still = still + 1 if self.controller.at_rest and self.controller.state is State.STOPPING else 0
+        return still == 5
 
     def stop(self, seconds: float = 1.0) -> None:
         """End after the tick under way."""

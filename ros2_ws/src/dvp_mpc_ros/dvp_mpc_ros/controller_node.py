@@ -9,7 +9,6 @@ What the arm is asked to do, and when it is held, is decided in dvp_mpc.control;
 
 import functools
 import sys
-import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -44,7 +43,6 @@ from dvp_mpc_ros.spin import BrakingNode, run
 from dvp_mpc_ros.targets import Targets
 
 TERMINALS = ("value", "riccati", "zero")
-REST_WITHIN = 1.0  # [s] HOLD stops an arm in a third of it
 SOLVER_PRIORITY, NODE_PRIORITY = 70, 60  # below the loop's 80: what it waits for must not keep it from its deadline
 
 
@@ -163,12 +161,7 @@ class ControllerNode(BrakingNode):
         loop, self.loop = self.loop, None
         if loop is None:
             return
-        loop.controller.stop()
-        until, still = time.monotonic() + REST_WITHIN, 0
-        while loop.alive and time.monotonic() < until and still < 5:
-            time.sleep(0.01)
-            still = still + 1 if loop.controller.at_rest and loop.controller.state is State.STOPPING else 0
-        if still < 5:
+        if not loop.brake():
             self.get_logger().error("the arm did not come to rest within a second; commands end all the same")
         loop.stop()
         self._quiet.__exit__(None, None, None)
