@@ -15,6 +15,7 @@ import crocoddyl
 import numpy as np
 
 from dvp_mpc.problem.discount import discount_of
+from dvp_mpc.problem.solver import last_step
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import GoalFrame
 
@@ -83,11 +84,15 @@ def from_solved(solved: list[Solved]) -> Labels:
 def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes: np.ndarray) -> Solved:
     """Labels at the given nodes of a converged solver.
 
-    One more backward pass first: the one that the solver ended with belongs to the iterate before its last step.
+    Its backward pass belongs to where its last step began. That step was small, so its quadratic model gives the gradient where
+    it ended, V_x + V_xx dx; where the step is not known, another backward pass does.
     """
     problem, gamma = solver.problem, discount_of(task)
-    problem.calc(solver.xs, solver.us)
-    solver.computeDirection(True)
+    dx = last_step(solver) if nodes.max() < problem.T else None
+    if dx is None:
+        problem.calc(solver.xs, solver.us)
+        solver.computeDirection(True)
+        dx = np.zeros((problem.T + 1, task.nx))
     running = [data.cost for data in problem.runningDatas]
     cost_to_go = np.cumsum([problem.terminalData.cost, *reversed(running)])[::-1]
     # .tolist() once: indexing solver.Vx[k] in a loop copies the whole list each time.
@@ -107,7 +112,7 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
         "t": np.array(t),
         "Jt": np.array(Jt),
         "V": cost_to_go[nodes] / weight,
-        "Vx": Vx[nodes] / weight[:, None],
+        "Vx": (Vx[nodes] + (Vxx[nodes] @ dx[nodes, :, None])[:, :, 0]) / weight[:, None],
         "Vxx": Vxx[nodes] / weight[:, None, None],
         "C": gamma ** (1 + before / 2)[:, None, None] * C,
     }

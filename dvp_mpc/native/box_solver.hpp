@@ -95,6 +95,9 @@ class BoxSolver : public crocoddyl::SolverBoxFDDP {
     Vx_[t] += K_[t].transpose() * Qu_[t] - Qxu_[t] * k_[t];
   }
 
+  // How far the last step that was tried moves the states of nodes 0 to T-1.
+  const std::vector<Eigen::VectorXd> &get_dx() const { return dx_; }
+
  private:
   BoxQp best_;
 };

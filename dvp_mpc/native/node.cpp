@@ -356,7 +356,8 @@ BOOST_PYTHON_MODULE(_dvp_native) {
       "Layers", bp::init<const bp::list &, const Eigen::MatrixXd &>());
   bp::def("box_minimum", &dvp::box_minimum);
   bp::class_<dvp::BoxSolver, bp::bases<crocoddyl::SolverBoxFDDP>, boost::noncopyable>(
-      "BoxSolver", bp::init<std::shared_ptr<crocoddyl::ShootingProblem>>());
+      "BoxSolver", bp::init<std::shared_ptr<crocoddyl::ShootingProblem>>())
+      .add_property("dx", bp::make_function(&dvp::BoxSolver::get_dx, bp::return_value_policy<bp::copy_const_reference>()));
   bp::def("solve", &dvp::solve);
   bp::def("solution", &dvp::solution);
   using Shared = const std::shared_ptr<dvp::ActionData> &;

@@ -100,3 +100,16 @@ def trajectory(solver: crocoddyl.SolverAbstract, status: Status) -> Trajectory:
     if not (np.isfinite(xs).all() and np.isfinite(us).all() and np.isfinite(gains).all()):
         status = Status.NOT_FINITE
     return Trajectory(xs, us, gains, float(solver.cost), status, int(solver.iter))
+
+
+def last_step(solver: crocoddyl.SolverAbstract) -> np.ndarray | None:
+    """How far the last step moved the states of all nodes but the last: (N, nx).
+
+    The solver ends with a step, so its V_x, V_xx, Q_uu and the like belong to where that step began. None where only another
+    backward pass tells what they are at its states: the step was refused, or the solver is Crocoddyl's, which does not say.
+    """
+    problem = solver.problem
+    cost = sum(data.cost for data in problem.runningDatas) + problem.terminalData.cost
+    if _compiled is None or not np.isclose(cost, solver.cost, rtol=1e-12, atol=0.0):
+        return None
+    return np.array(solver.dx.tolist())
