@@ -80,6 +80,15 @@ def test_it_reaches_in_pybullet_through_a_blow(nodes: int) -> None:
     assert log.torque_violations(task.arm) == log.rate_violations == 0
 
 
+def test_a_fast_start_is_kept_within_limits_by_two_nodes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A torque has to swing by 40 N m, twice what two nodes see: with these alone a joint goes 20 % above its speed limit."""
+    start = ["simulate", "--model", "panda_workspace", "--nodes", "2", "--seed", "144", "--duration", "0.3"]
+    assert main([*start, "--out", str(tmp_path), "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["states"] == {"tracking": 300}
+    assert report["position_violations"] == report["velocity_violations"] == 0
+
+
 def test_a_plain_wheel_carries_the_model_and_the_simulator(tmp_path: Path) -> None:
     root = Path(dvp_mpc.__file__).parent.parent
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, root]

@@ -7,6 +7,9 @@ On an arm the torque may not jump, and a plan that does not know that shakes its
 ones, which obey at once, are thrown past their speed limits. So u_k keeps to what the torque can be on average over node k:
 
     |u_k - u| <= rate (k dt + dt/2),   u the torque at the moment of the state
+
+V does not know of that: it believes that any torque can act from x_N on. Where one is still under way then, the horizon is too
+short, and the plan says so.
 """
 
 from dataclasses import dataclass
@@ -50,6 +53,7 @@ class Plan:
 
     solution: Trajectory
     dt: float  # [s] time step of the nodes
+    under_way: bool = False  # a torque still changes as fast as it may at the end of the horizon
 
     @property
     def status(self) -> Status:
@@ -102,9 +106,7 @@ class MPC:
         The plan's status says whether it may move the arm. A warm start that leads to none that may is given up for a fresh
         one at once: after a step of the goal it can be worse than nothing.
         """
-        self._problem.x0 = x
-        self._enough = self.settings.again_above / min(max(elapsed / self.task.dt, 0.1), 1.0)
-        lower, upper = self._bounds if torque is None else self._within_reach(torque, elapsed)
+        lower, upper = self._begin(x, elapsed, torque)
         solution = None
         if self._last is not None:
             xs, us = shifted(self._last, x, elapsed / self.task.dt)
@@ -116,16 +118,36 @@ class MPC:
             still, carrying = quasi_static_guess(self._problem, self.goal.u)
             solution = self._refined(still, np.clip(carrying, lower, upper), self.settings.first_iterations)
         self._last = solution if solution.status.usable else None
-        return Plan(solution, self.task.dt)
+        under_way = torque is not None and self._under_way(solution.us[-1], lower[-1], upper[-1])
+        return Plan(solution, self.task.dt, under_way)
 
-    def _within_reach(self, torque: np.ndarray, elapsed: float) -> tuple[np.ndarray, np.ndarray]:
-        """Set every node's bounds to what the torque can be in it: (N, nu), (N, nu)."""
+    def lengthen(self, plan: Plan, elapsed: float, torque: np.ndarray) -> Plan:
+        """A plan over this horizon from a shorter one's, with the same state, `elapsed` and torque; no warm start is kept."""
+        short = plan.solution
+        lower, upper = self._begin(short.xs[0], elapsed, torque)
+        more = np.repeat(short.us[-1:], self.settings.nodes - len(short.us), axis=0)
+        us = np.clip(np.concatenate([short.us, more]), lower, upper)
+        solution = self._refined(self._rollout(us), us, self.settings.iterations, feasible=True)
+        return Plan(solution, self.task.dt, self._under_way(solution.us[-1], lower[-1], upper[-1]))
+
+    def _under_way(self, u: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> bool:
+        """Whether a torque of u (nu,) is at a bound that is not the joint's own."""
+        lowest, highest = self._bounds
+        close = 1e-9
+        return bool((((u < lower + close) & (lower > lowest)) | ((u > upper - close) & (upper < highest))).any())
+
+    def _begin(self, x: np.ndarray, elapsed: float, torque: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Set the start, how well to solve, and the bounds of every node to what the torque can be in it; returns these."""
+        self._problem.x0 = x
+        dt, (lowest, highest), count = self.task.dt, self._bounds, len(self._nodes)
+        self._enough = self.settings.again_above / min(max(elapsed / dt, 0.1), 1.0)
+        if torque is None:
+            return self._bounds
         if self._rate is None:
             raise BadSetting("torque_rate", None, "must be set for plans that depart from a torque")
-        dt, (lowest, highest) = self.task.dt, self._bounds
         # Half of the first node, or all the time that this plan has to serve where that is longer.
         first = min(max(elapsed, dt / 2), dt)
-        away = self._rate * (np.arange(len(self._nodes))[:, None] * dt + first)
+        away = self._rate * (np.arange(count)[:, None] * dt + first)
         torque = np.clip(torque, lowest, highest)
         lower, upper = np.maximum(lowest, torque - away), np.minimum(highest, torque + away)
         for node, low, high in zip(self._nodes, lower, upper, strict=True):

@@ -11,12 +11,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from dvp_mpc.control.mpc import MPC, MpcSettings
+from dvp_mpc.control.mpc import MPC, MpcSettings, Plan
 from dvp_mpc.control.torque import TORQUE_RATE
 from dvp_mpc.problem.task import Goal, Task
 from dvp_mpc.value import RiccatiValue, ValueFunction
 
-FALLBACK_NODES = 10  # at least, where the value is not trusted
+LONGER_NODES = 10  # at least, where what a value says of the end of a short horizon is not to be relied on
 
 
 class Policy(Protocol):
@@ -80,12 +80,15 @@ class Solver:
     ):
         self._clock = clock
         self._mpc = {True: MPC(task, goal, terminal, settings, TORQUE_RATE)}
-        # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does. But it
-        # knows no limits: one node with it throws joints past their speeds, over some nodes the barrier is seen.
-        self._mpc[False] = self._mpc[True]
+        self._mpc[False] = self._longer = self._mpc[True]
         if terminal is not None:
-            longer = replace(settings, nodes=max(settings.nodes, FALLBACK_NODES))
+            longer = replace(settings, nodes=max(settings.nodes, LONGER_NODES))
+            # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does. But it
+            # knows no limits: one node with it throws joints past their speeds, over some nodes the barrier is seen.
             self._mpc[False] = MPC(task, goal, RiccatiValue(), longer, TORQUE_RATE)
+            # No value knows of the torque rate. Two nodes see 20 ms; a torque that has to swing by 40 N m needs twice that.
+            if longer != settings:
+                self._longer = MPC(task, goal, terminal, longer, TORQUE_RATE)
         self._last = (0.0, True)
 
     def __call__(self, t: float, x: np.ndarray, torque: np.ndarray, goal: Goal, trusted: bool) -> Planned:
@@ -99,11 +102,19 @@ class Solver:
         self._last = (t, trusted)
         try:
             plan = mpc.plan(x, t - before, torque)
+            if trusted and plan.under_way and plan.status.usable and mpc is not self._longer:
+                plan = self._lengthened(plan, t - before, torque, goal)
             refusal = "" if plan.status.usable else plan.status.name.lower()
         except Exception as error:
             mpc.forget()
             refusal = type(error).__name__
         return Planned(t, None if refusal else plan, refusal, self._clock() - began)
+
+    def _lengthened(self, short: Plan, elapsed: float, torque: np.ndarray, goal: Goal) -> Plan:
+        if self._longer.goal is not goal:
+            self._longer.retarget(goal)
+        longer = self._longer.lengthen(short, elapsed, torque)
+        return longer if longer.status.usable else short
 
 
 class InlinePlanner:

@@ -148,6 +148,19 @@ def test_a_plan_that_has_to_serve_longer_may_go_further(task: ReachTask, goal: G
     np.testing.assert_allclose(reach, [2.5, 4.0, 5.0])
 
 
+def test_a_torque_that_is_still_under_way_at_the_end_is_seen(task: ReachTask, goal: Goal) -> None:
+    swing = np.array([0.0, 40.0, 0, 0, 0, 0, 0])
+    for nodes, away, said in ((2, 0.0, False), (2, 1.0, True), (10, 1.0, False)):
+        mpc = MPC(task, goal, RiccatiValue(), MpcSettings(nodes), torque_rate=1000.0)
+        assert mpc.plan(goal.x, 0.0, goal.u + away * swing).under_way is said
+    # At a joint's own bound nothing is under way.
+    fast = np.concatenate([task.arm.home, 0.9 * task.arm.velocity_limit])
+    mpc = MPC(task, goal, RiccatiValue(), MpcSettings(2), torque_rate=1e9)
+    plan = mpc.plan(fast, 0.0, goal.u)
+    assert (np.abs(plan.solution.us[-1]) >= task.arm.torque_limit).any()
+    assert not plan.under_way
+
+
 def test_a_rate_is_needed_to_depart_from_a_torque(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
     with pytest.raises(BadSetting, match="torque_rate"):
         MPC(task, goal, RiccatiValue(), MpcSettings(1)).plan(x0, 0.0, goal.u)
