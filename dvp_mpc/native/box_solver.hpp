@@ -92,7 +92,8 @@ class BoxSolver : public crocoddyl::SolverBoxFDDP {
   void computeValueFunction(const std::size_t t, const std::shared_ptr<crocoddyl::ActionModelAbstract> &model) override {
     SolverBoxFDDP::computeValueFunction(t, model);
     // Crocoddyl's V_x leaves out what a control does on its way to a bound. With all of k:  V_x = Q_x - Q_xu k.
-    Vx_[t] += K_[t].transpose() * Qu_[t] - Qxu_[t] * k_[t];
+    Vx_[t].noalias() += K_[t].transpose() * Qu_[t];
+    Vx_[t].noalias() -= Qxu_[t] * k_[t];
   }
 
   // How far the last step that was tried moves the states of nodes 0 to T-1.
