@@ -2,14 +2,16 @@
 
 Sobolev regression (paper, eq. 7-8) with every error measured by what it costs. With w = V + floor and e the gradient error:
 
-    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + a min(||C e||^2 / w, 20) + b bend^2
-                   a, b: settings.policy and .curvature;  K K' = V_xx, C of labels.py
+    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + a min(||C e||^2 / w, 20) + b bend^2 + c min(slip^2, 1)
+                   a, b, c: settings.policy, .curvature and .descent;  K K' = V_xx, C of labels.py
+                   slip = e' (x_+ - x) / (V - V_+ + w / 1000), x_+ the next label of the trajectory
                    bend = clip((2 ||J d||^2 - d' V_xx d) / d' V_xx d, -3, 3), d random
     Sobolev loss   (V_net - V)^2 / var(V) + ||e||^2 / var(V_x)                   the paper's, scaled to be of order one
     classical      (V_net - V)^2 / var(V)
 
 A small spread-normalised gradient loss does not make a controller: it overlooks the directions of low inertia, where a tiny
-gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those.
+gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those. It does not see what concerns torques
+at their bounds, which no gradient error moves; but where all of them are, V must fall along the motion all the same: slip.
 """
 
 import os
@@ -25,9 +27,10 @@ import torch
 from pytorch_optimizer import SOAP
 
 from dvp_mpc.errors import BadSetting
-from dvp_mpc.learning.labels import Labels
+from dvp_mpc.learning.inputs import inputs, inverse_root
+from dvp_mpc.learning.labels import Labels, ways_on
 from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser
-from dvp_mpc.value import Kind, Layout, Value, turn
+from dvp_mpc.value import Kind, Layout, Value
 
 CPU = torch.device("cpu")
 
@@ -38,7 +41,7 @@ def fresh_value(
     layout: Layout, labels: Labels, limits: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
 ) -> Value:
     """An untrained value: inputs scaled by the labels' spread, last layer small, S = 0 (so V starts as the Riccati's)."""
-    z = _inputs(layout, labels, limits)
+    z = inputs(layout, labels, limits)
     at = layout.blocks
     scale, mean = z.std(0), np.zeros(layout.nz)
     scale[scale < 1e-3] = 1.0  # an input that never moves, such as the tool error's share of the last joint
@@ -127,41 +130,17 @@ def _batches(n: int, settings: Fit, rng: np.random.Generator):  # type: ignore[n
         at += size
 
 
-def _inputs(layout: Layout, labels: Labels, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """z of value.py before scaling: (n, nz)."""
-    g, at = labels.goal, layout.blocks
-    dx = labels.x - labels.goal_x[g]
-    z = np.zeros((len(labels), layout.nz), np.float32)
-    z[:, at["dx"]], z[:, at["dt"]], z[:, at["context"]] = dx, labels.t - labels.goal_tool[g], labels.goal_context[g]
-    z[:, at["turn"]] = turn(labels.x[:, : layout.angles]) - turn(labels.goal_x[g, : layout.angles])
-    if layout.riccati:
-        z[:, at["y"]] = np.einsum("nij,ni->nj", labels.goal_root[g], dx)
-    if layout.barrier:
-        z[:, at["b"]] = np.maximum(labels.x - limits[1], 0) + np.maximum(limits[0] - labels.x, 0)
-    return z
-
-
-def _inverse_root(Vxx: np.ndarray) -> np.ndarray:
-    """K^-1 with K K' = V_xx (n, nx, nx), a little lifted."""
-    jitter = 1e-5 * np.maximum(np.einsum("nii->ni", Vxx), 1e-9)
-    try:
-        return np.linalg.inv(np.linalg.cholesky(Vxx + jitter[:, None, :] * np.eye(Vxx.shape[1])))
-    except np.linalg.LinAlgError:  # labels that end in a feedforward value, whose Hessian may be indefinite
-        values, vectors = np.linalg.eigh(Vxx)
-        floor = 1e-5 * np.maximum(values[:, -1:], 1e-9)
-        return vectors.transpose(0, 2, 1) / np.sqrt(np.maximum(values, floor))[:, :, None]
-
-
 def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[str, torch.Tensor]:
     layout, limits, g = value.layout, value.state_limits, labels.goal
     Vxx = labels.Vxx.astype(float)
     Vxx = (Vxx + Vxx.transpose(0, 2, 1)) / 2
-    K_inv = _inverse_root(Vxx)
-    z = _inputs(layout, labels, limits)
+    K_inv = inverse_root(Vxx)
+    z = inputs(layout, labels, limits)
     z_goal = np.zeros_like(z)
     z_goal[:, layout.blocks["context"]] = z[:, layout.blocks["context"]]
     scale, mean = value.weights["scale"], value.weights["mean"]
     q = labels.x[:, : layout.angles]
+    way, fall = ways_on(labels)
     arrays = {
         "z": (z - mean) / scale,
         "z_goal": (z_goal - mean) / scale,
@@ -169,6 +148,8 @@ def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[s
         "sign": (labels.x > limits[1]).astype(float) - (labels.x < limits[0]),
         "root": labels.goal_root[g],
         "K_inv": K_inv,
+        "way": way,
+        "fall": fall,
         "turn_slope": np.stack([np.cos(q), -np.sin(q)], 1),
         **{name: getattr(labels, name) for name in ("V", "Vx", "Vxx", "Jt", "C")},
     }
@@ -283,6 +264,9 @@ def _loss(
         "gradient": gradient.clamp(max=50).mean(),
         "policy": settings.policy * policy.clamp(max=20).mean(),
     }
+    if settings.descent:
+        slip = (e * batch["way"]).sum(1) / (batch["fall"] + 1e-3 * w)
+        parts["descent"] = settings.descent * slip.square().clamp(max=1).mean()
     if network.layout.kind is Kind.RESIDUAL:
         truth = torch.einsum("ni,nij,nj->n", d, batch["Vxx"], d)
         parts["curvature"] = settings.curvature * ((curvature - truth) / (truth + 1e-6)).clamp(-3, 3).square().mean()
