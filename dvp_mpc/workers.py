@@ -4,10 +4,9 @@ joblib's pool is one executor: when a worker is killed it ends all others too, a
 every worker is an executor of its own, so a death costs the one call that it was busy with.
 """
 
-import signal
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import joblib
@@ -15,7 +14,7 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from dvp_mpc.errors import RunFailed
-from dvp_mpc.threads import ONE_THREAD
+from dvp_mpc.threads import ONE_THREAD, interrupts_blocked
 
 
 class Done(NamedTuple):
@@ -46,7 +45,8 @@ def unordered(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -
     try:
         while True:
             for worker, task in zip(list(idle), waiting, strict=False):  # in this order no task is drawn for no worker
-                with _interrupts_blocked():
+                resource_tracker.ensure_running()  # before, since starting it unblocks SIGINT
+                with interrupts_blocked():
                     busy[worker.submit(function, task)] = worker, task
                 idle.remove(worker)
             if not busy:
@@ -76,14 +76,3 @@ def results(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> 
 
 def _worker() -> Any:
     return ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A process that begins meanwhile never sees Ctrl-C, which reaches all of a terminal: its caller does, and ends it."""
-    resource_tracker.ensure_running()  # before, since starting it unblocks SIGINT
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # goes through fork and exec
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from dvp_mpc.threads import ONE_THREAD
+from dvp_mpc.threads import ONE_THREAD, interrupts_blocked
 
 PR_SET_PDEATHSIG = 1
 F_SETSIG = 10  # Linux; `fcntl` does not name it
@@ -66,18 +66,17 @@ def _start_server(preload: Sequence[str]) -> None:
     """
     forkserver.set_forkserver_preload(list(preload))
     resource_tracker.ensure_running()  # here, since starting it unblocks SIGINT
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # goes through exec and fork
     environment = {key: os.environ.get(key) for key in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:
-        forkserver.ensure_running()
+        with interrupts_blocked():
+            forkserver.ensure_running()
     finally:
         for key, value in environment.items():
             if value is None:
                 del os.environ[key]
             else:
                 os.environ[key] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ ones, which obey at once, are thrown past their speed limits. So u_k keeps to wh
     |u_k - u| <= rate (k dt + dt/2),   u the torque at the moment of the state
 
 V does not know of that: it believes that any torque can act from x_N on. Where one is still under way then, the horizon is too
-short, and the plan says so.
+short: see `under_way` and `lengthen`.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,6 @@ class Plan:
 
     solution: Trajectory
     dt: float  # [s] time step of the nodes
-    under_way: bool = False  # a torque still changes as fast as it may at the end of the horizon
 
     @property
     def status(self) -> Status:
@@ -118,8 +117,7 @@ class MPC:
             still, carrying = quasi_static_guess(self._problem, self.goal.u)
             solution = self._refined(still, np.clip(carrying, lower, upper), self.settings.first_iterations)
         self._last = solution if solution.status.usable else None
-        under_way = torque is not None and self._under_way(solution.us[-1], lower[-1], upper[-1])
-        return Plan(solution, self.task.dt, under_way)
+        return Plan(solution, self.task.dt)
 
     def lengthen(self, plan: Plan, elapsed: float, torque: np.ndarray) -> Plan:
         """A plan over this horizon from a shorter one's, with the same state, `elapsed` and torque; no warm start is kept."""
@@ -128,12 +126,12 @@ class MPC:
         more = np.repeat(short.us[-1:], self.settings.nodes - len(short.us), axis=0)
         us = np.clip(np.concatenate([short.us, more]), lower, upper)
         solution = self._refined(self._rollout(us), us, self.settings.iterations, feasible=True)
-        return Plan(solution, self.task.dt, self._under_way(solution.us[-1], lower[-1], upper[-1]))
+        return Plan(solution, self.task.dt)
 
-    def _under_way(self, u: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> bool:
-        """Whether a torque of u (nu,) is at a bound that is not the joint's own."""
-        lowest, highest = self._bounds
-        close = 1e-9
+    def under_way(self, plan: Plan) -> bool:
+        """Whether a torque of the newest plan still changes as fast as it may at the end: at a bound that is not its own."""
+        u, end, (lowest, highest), close = plan.solution.us[-1], self._nodes[-1], self._bounds, 1e-9
+        lower, upper = end.u_lb, end.u_ub
         return bool((((u < lower + close) & (lower > lowest)) | ((u > upper - close) & (upper < highest))).any())
 
     def _begin(self, x: np.ndarray, elapsed: float, torque: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,8 @@ class Solver:
     ):
         self._clock = clock
         self._mpc = {True: MPC(task, goal, terminal, settings, TORQUE_RATE)}
-        self._mpc[False] = self._longer = self._mpc[True]
+        self._mpc[False] = self._mpc[True]
+        self._longer: MPC | None = None
         if terminal is not None:
             longer = replace(settings, nodes=max(settings.nodes, LONGER_NODES))
             # Outside the region that it was made for, a learned value can point anywhere; the Riccati value never does. But it
@@ -102,19 +103,20 @@ class Solver:
         self._last = (t, trusted)
         try:
             plan = mpc.plan(x, t - before, torque)
-            if trusted and plan.under_way and plan.status.usable and mpc is not self._longer:
-                plan = self._lengthened(plan, t - before, torque, goal)
+            if trusted and self._longer is not None and plan.status.usable and mpc.under_way(plan):
+                plan = _lengthened(self._longer, plan, t - before, torque, goal)
             refusal = "" if plan.status.usable else plan.status.name.lower()
         except Exception as error:
             mpc.forget()
             refusal = type(error).__name__
         return Planned(t, None if refusal else plan, refusal, self._clock() - began)
 
-    def _lengthened(self, short: Plan, elapsed: float, torque: np.ndarray, goal: Goal) -> Plan:
-        if self._longer.goal is not goal:
-            self._longer.retarget(goal)
-        longer = self._longer.lengthen(short, elapsed, torque)
-        return longer if longer.status.usable else short
+
+def _lengthened(longer: MPC, short: Plan, elapsed: float, torque: np.ndarray, goal: Goal) -> Plan:
+    if longer.goal is not goal:
+        longer.retarget(goal)
+    plan = longer.lengthen(short, elapsed, torque)
+    return plan if plan.status.usable else short
 
 
 class InlinePlanner:

@@ -124,7 +124,7 @@ def read_labels(task: Task, goal: Goal, solver: crocoddyl.SolverAbstract, nodes:
         "t": np.array(t),
         "Jt": np.array(Jt),
         "V": cost_to_go[nodes] / weight,
-        "Vx": (Vx[nodes] + (Vxx[nodes] @ dx[nodes, :, None])[:, :, 0]) / weight[:, None],
+        "Vx": (Vx[nodes] + np.einsum("nij,nj->ni", Vxx[nodes], dx[nodes])) / weight[:, None],
         "Vxx": Vxx[nodes] / weight[:, None, None],
         "C": gamma ** (1 + before / 2)[:, None, None] * C,
     }

@@ -10,8 +10,8 @@ Sobolev regression (paper, eq. 7-8) with every error measured by what it costs. 
     classical      (V_net - V)^2 / var(V)
 
 A small spread-normalised gradient loss does not make a controller: it overlooks the directions of low inertia, where a tiny
-gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those. It does not see what concerns torques
-at their bounds, which no gradient error moves; but where all of them are, V must fall along the motion all the same: slip.
+gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those. It overlooks torques at their bounds,
+which no gradient error moves; there it is by its slip along the motion that V falls too little.
 """
 
 import os

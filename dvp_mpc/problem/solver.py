@@ -6,6 +6,7 @@ misses its minimum. Joint limits are soft here (barrier in the running cost): a 
 measured state itself, and a tick must have an answer then.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -108,8 +109,10 @@ def last_step(solver: crocoddyl.SolverAbstract) -> np.ndarray | None:
     The solver ends with a step, so its V_x, V_xx, Q_uu and the like belong to where that step began. None where only another
     backward pass tells what they are at its states: the step was refused, or the solver is Crocoddyl's, which does not say.
     """
+    if _compiled is None:
+        return None
     problem = solver.problem
-    cost = sum(data.cost for data in problem.runningDatas) + problem.terminalData.cost
-    if _compiled is None or not np.isclose(cost, solver.cost, rtol=1e-12, atol=0.0):
+    tried = sum(data.cost for data in problem.runningDatas) + problem.terminalData.cost
+    if not math.isclose(tried, solver.cost, rel_tol=1e-12):
         return None
     return np.array(solver.dx.tolist())

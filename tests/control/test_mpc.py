@@ -152,13 +152,13 @@ def test_a_torque_that_is_still_under_way_at_the_end_is_seen(task: ReachTask, go
     swing = np.array([0.0, 40.0, 0, 0, 0, 0, 0])
     for nodes, away, said in ((2, 0.0, False), (2, 1.0, True), (10, 1.0, False)):
         mpc = MPC(task, goal, RiccatiValue(), MpcSettings(nodes), torque_rate=1000.0)
-        assert mpc.plan(goal.x, 0.0, goal.u + away * swing).under_way is said
+        assert mpc.under_way(mpc.plan(goal.x, 0.0, goal.u + away * swing)) is said
     # At a joint's own bound nothing is under way.
     fast = np.concatenate([task.arm.home, 0.9 * task.arm.velocity_limit])
     mpc = MPC(task, goal, RiccatiValue(), MpcSettings(2), torque_rate=1e9)
     plan = mpc.plan(fast, 0.0, goal.u)
     assert (np.abs(plan.solution.us[-1]) >= task.arm.torque_limit).any()
-    assert not plan.under_way
+    assert not mpc.under_way(plan)
 
 
 def test_a_rate_is_needed_to_depart_from_a_torque(task: ReachTask, goal: Goal, x0: np.ndarray) -> None:
