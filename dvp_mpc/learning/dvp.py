@@ -137,10 +137,8 @@ def _fit(
 ) -> tuple[Value, list[dict[str, float]]]:
     rng = np.random.default_rng([FITTING, settings.seed, n])
     start = before or fresh_value(layout_of(task, settings.net), data, task.state_limits, rng)
-    effort = replace(settings.fit, descent=0.0)
-    if last:
-        effort = replace(settings.fit, steps=round(settings.last_fit * settings.fit.steps))
-    return fit(start, data, truth, effort, rng, partial(watch.step, n, effort.steps))
+    steps = round((settings.last_fit if last else 1.0) * settings.fit.steps)
+    return fit(start, data, truth, replace(settings.fit, steps=steps), rng, partial(watch.step, n, steps))
 
 
 def sampling_of(settings: DvpSettings, n: int) -> Sampling:

@@ -55,18 +55,6 @@ class Labels:
         return GoalFrame(*(table[g].astype(float) for table in tables))
 
 
-def ways_on(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """From each label to the next one of its trajectory: the way x_{k+1} - x_k (n, nx), and by how much V falls on it (n,).
-
-    Both are 0 where there is none or V does not fall. Rows of one trajectory lie together and share a row of the goal tables.
-    """
-    way, fall = np.zeros(labels.x.shape), np.zeros(len(labels))
-    way[:-1], fall[:-1] = np.diff(labels.x.astype(float), axis=0), -np.diff(labels.V.astype(float))
-    fall[:-1][labels.goal[1:] != labels.goal[:-1]] = 0
-    falls = fall > 0
-    return way * falls[:, None], fall * falls
-
-
 class Solved(NamedTuple):
     """Labels of one trajectory."""
 

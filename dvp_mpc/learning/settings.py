@@ -115,9 +115,6 @@ class Fit:
     """Weight of gradient errors measured by what they cost a one-step policy; 0: not measured so."""
     curvature: float = 0.3
     """Weight of errors of the Hessian along random directions; 0: the Hessian is not looked at."""
-    descent: float = 0.0
-    """Weight, in the last fit, of errors of how V falls along the trajectories, relative to what is paid there; 0: not looked
-    at. It takes a little accuracy from V, which is what the fits before are for."""
     threads: int = 2
     """Torch threads."""
     device: Device = Device.CPU
@@ -130,7 +127,7 @@ class Fit:
         for name in ("rate", "floor"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadSetting(f"fit.{name}", getattr(self, name), "must be positive")
-        for name in ("policy", "curvature", "descent"):
+        for name in ("policy", "curvature"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadSetting(f"fit.{name}", getattr(self, name), "must not be negative")
 

@@ -2,16 +2,16 @@
 
 Sobolev regression (paper, eq. 7-8) with every error measured by what it costs. With w = V + floor and e the gradient error:
 
-    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + a min(||C e||^2 / w, 20) + b bend^2 + c min(slip^2, 1)
-                   a, b, c: settings.policy, .curvature and .descent;  K K' = V_xx, C of labels.py
-                   slip = e' (x_+ - x) / (V - V_+ + w / 1000), x_+ the next label of the trajectory
+    policy loss    ((V_net - V) / w)^2 + min(||K^-1 e||^2 / w, 50) + a min(||C e||^2 / w, 20) + b bend^2
+                   a, b: settings.policy and .curvature;  K K' = V_xx, C of labels.py
                    bend = clip((2 ||J d||^2 - d' V_xx d) / d' V_xx d, -3, 3), d random
     Sobolev loss   (V_net - V)^2 / var(V) + ||e||^2 / var(V_x)                   the paper's, scaled to be of order one
     classical      (V_net - V)^2 / var(V)
 
 A small spread-normalised gradient loss does not make a controller: it overlooks the directions of low inertia, where a tiny
-gradient error asks for a large torque. The policy metric ||C e||^2 weighs exactly those. It overlooks torques at their bounds,
-which no gradient error moves; there it is by its slip along the motion that V falls too little.
+gradient error asks for a large torque. V_xx is small there, so ||K^-1 e||^2 sees them. The policy metric ||C e||^2 weighs
+exactly those, and overlooks torques at their bounds, which no gradient error moves. Much of it takes more from the rest of the
+gradient than it gives (docs/ablations.md), and with fast starts V then falls too little along motions at a bound.
 """
 
 import os
@@ -28,7 +28,7 @@ from pytorch_optimizer import SOAP
 
 from dvp_mpc.errors import BadSetting
 from dvp_mpc.learning.inputs import inputs, inverse_root
-from dvp_mpc.learning.labels import Labels, ways_on
+from dvp_mpc.learning.labels import Labels
 from dvp_mpc.learning.settings import Device, Fit, Loss, Optimiser
 from dvp_mpc.value import Kind, Layout, Value
 
@@ -140,7 +140,6 @@ def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[s
     z_goal[:, layout.blocks["context"]] = z[:, layout.blocks["context"]]
     scale, mean = value.weights["scale"], value.weights["mean"]
     q = labels.x[:, : layout.angles]
-    way, fall = ways_on(labels)
     arrays = {
         "z": (z - mean) / scale,
         "z_goal": (z_goal - mean) / scale,
@@ -148,8 +147,6 @@ def _tensors(value: Value, labels: Labels, device: torch.device = CPU) -> dict[s
         "sign": (labels.x > limits[1]).astype(float) - (labels.x < limits[0]),
         "root": labels.goal_root[g],
         "K_inv": K_inv,
-        "way": way,
-        "fall": fall,
         "turn_slope": np.stack([np.cos(q), -np.sin(q)], 1),
         **{name: getattr(labels, name) for name in ("V", "Vx", "Vxx", "Jt", "C")},
     }
@@ -264,9 +261,6 @@ def _loss(
         "gradient": gradient.clamp(max=50).mean(),
         "policy": settings.policy * policy.clamp(max=20).mean(),
     }
-    if settings.descent:
-        slip = (e * batch["way"]).sum(1) / (batch["fall"] + 1e-3 * w)
-        parts["descent"] = settings.descent * slip.square().clamp(max=1).mean()
     if network.layout.kind is Kind.RESIDUAL:
         truth = torch.einsum("ni,nij,nj->n", d, batch["Vxx"], d)
         parts["curvature"] = settings.curvature * ((curvature - truth) / (truth + 1e-6)).clamp(-3, 3).square().mean()

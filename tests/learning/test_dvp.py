@@ -237,7 +237,6 @@ def test_what_each_iteration_sees(linear: LinearTask, tmp_path: Path, monkeypatc
     solves: list[tuple[object, object]] = []
     horizons: list[int] = []
     fits: list[tuple[object, int]] = []
-    efforts: list[Fit] = []
     real_collect, real_fit = dvp.collect, dvp.fit
 
     def spy_collect(task: object, value: object, sampling: Sampling, **options: object) -> object:
@@ -245,10 +244,9 @@ def test_what_each_iteration_sees(linear: LinearTask, tmp_path: Path, monkeypatc
         horizons.append(sampling.horizon)
         return real_collect(task, value, sampling, **options)  # type: ignore[arg-type]
 
-    def spy_fit(value: object, labels: Labels, held_out: Labels, effort: Fit, *args: object) -> object:
+    def spy_fit(value: object, labels: Labels, *args: object) -> object:
         fits.append((value, len(labels)))
-        efforts.append(effort)
-        return real_fit(value, labels, held_out, effort, *args)  # type: ignore[arg-type]
+        return real_fit(value, labels, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dvp, "collect", spy_collect)
     monkeypatch.setattr(dvp, "fit", spy_fit)
@@ -264,10 +262,6 @@ def test_what_each_iteration_sees(linear: LinearTask, tmp_path: Path, monkeypatc
     run(linear, few, tmp_path / "few at first", Quiet())
     assert [n for _, n in fits] == [20 * 3, 60 * 5]
     assert horizons[1:] == [90, SHORT.sampling.horizon]
-    efforts.clear()
-    longer_last = replace(SHORT, fit=replace(SHORT.fit, descent=0.5), last_fit=3.0)
-    run(linear, longer_last, tmp_path / "descent", Quiet())
-    assert efforts == [replace(SHORT.fit, descent=0.0), replace(SHORT.fit, descent=0.5, steps=60)]
 
 
 def test_bellman_residual_of_known_values(linear: LinearTask, tmp_path: Path) -> None:

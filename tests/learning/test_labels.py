@@ -1,12 +1,10 @@
 """Labels: gradients, curvatures and the policy metric that a solved problem gives."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from dvp_mpc import native
-from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels, ways_on
+from dvp_mpc.learning.labels import Labels, Solved, concatenate, from_solved, read_labels
 from dvp_mpc.problem.ocp import build_problem
 from dvp_mpc.problem.reach import ReachTask
 from dvp_mpc.problem.solver import Status, last_step, make_solver, quasi_static_guess, solve
@@ -164,22 +162,6 @@ def test_labels_are_copies(task: ReachTask, goal: Goal, start: np.ndarray) -> No
     solve(solver, *quasi_static_guess(solver.problem, goal.u), iterations=30)  # type: ignore[attr-defined]
     read_labels(task, goal, solver, NODES)
     assert all(np.array_equal(first.columns[name], kept[name]) for name in kept)
-
-
-def test_the_way_to_the_next_label(linear: LinearTask) -> None:
-    nodes, starts = np.array([0, 1, 3]), (np.array([0.8, -0.5]), np.array([-0.3, 0.6]))
-    parts = [read_labels(linear, linear.origin, solved(linear, linear.origin, x0, 10), nodes) for x0 in starts]
-    labels = concatenate([from_solved(parts), from_solved(parts[:1])])
-    way, fall = ways_on(labels)
-    for part, first in zip([*parts, parts[0]], (0, 3, 6), strict=True):
-        x, V = part.columns["x"], part.columns["V"]
-        assert way[first : first + 2] == pytest.approx(np.diff(x, axis=0), abs=1e-6)
-        assert fall[first : first + 2] == pytest.approx(-np.diff(V), abs=1e-6)
-        assert not way[first + 2].any()  # the trajectory's last
-        assert fall[first + 2] == 0
-    way, fall = ways_on(replace(labels, V=labels.V[::-1].copy()))
-    assert not way.any()  # nowhere does V fall
-    assert not fall.any()
 
 
 def test_putting_labels_together(task: ReachTask, goals: list[Goal], start: np.ndarray) -> None:
