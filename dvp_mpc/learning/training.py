@@ -14,15 +14,9 @@ exactly those, and overlooks torques at their bounds, which no gradient error mo
 gradient than it gives (docs/ablations.md), and with fast starts V then falls too little along motions at a bound.
 """
 
-import os
 from collections.abc import Callable
 
 import numpy as np
-
-# Before torch is loaded: its threads otherwise spin while they wait, and beside one other busy process on two cores a step
-# takes twenty times as long (measured: 714 ms against 33 ms).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import torch
 from pytorch_optimizer import SOAP
 

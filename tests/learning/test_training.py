@@ -1,5 +1,8 @@
 """Training: the torch twin of a value computes what the value computes, and fitting makes it better."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -236,3 +239,15 @@ def test_a_gpu_trains_the_same_value(task: ReachTask, labels: Labels) -> None:
         _, curve = fit(value, labels, labels, Fit(steps=60, batch=256, threads=1, device=device), rng)
         losses[device] = [row["validation"] for row in curve]
     np.testing.assert_allclose(losses[Device.CUDA], losses[Device.CPU], rtol=0.02)
+
+
+@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+def test_threads_that_wait_do_not_spin(policy: str | None) -> None:
+    """Unless the user says so. The OpenMP runtime tells, as it is loaded, how often it looks before it sleeps."""
+    environment = {name: text for name, text in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "verbose"} | ({"OMP_WAIT_POLICY": policy} if policy else {})
+    command = [sys.executable, "-c", "import dvp_mpc.learning.dvp"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    if "GOMP_SPINCOUNT" not in said:
+        pytest.skip("torch brings another OpenMP runtime here")
+    assert ("GOMP_SPINCOUNT = '0'" in said) is (policy is None)
