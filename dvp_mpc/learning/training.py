@@ -10,8 +10,8 @@ Sobolev regression (paper, eq. 7-8) with every error measured by what it costs. 
 
 A small spread-normalised gradient loss does not make a controller: it overlooks the directions of low inertia, where a tiny
 gradient error asks for a large torque. V_xx is small there, so ||K^-1 e||^2 sees them. The policy metric ||C e||^2 weighs
-exactly those, and overlooks torques at their bounds, which no gradient error moves. Much of it takes more from the rest of the
-gradient than it gives (docs/ablations.md), and with fast starts V then falls too little along motions at a bound.
+exactly those, and overlooks torques at their bounds, which no gradient error moves: where fast starts have many of these, V
+then falls too little along the motion.
 """
 
 from collections.abc import Callable
