@@ -53,7 +53,7 @@ def imports_of(file: Path) -> set[str]:
 def test_imports_run_one_way(file: Path) -> None:
     room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if room == "__init__":
-        assert imports_of(file) == set()
+        assert imports_of(file) == {"os"}  # the package itself loads nothing; it only sets an environment variable
         return
     inner = {name.split(".")[1] for name in imports_of(file) if name.startswith("dvp_mpc.")}
     assert inner - {room} <= MAY_IMPORT[room]
