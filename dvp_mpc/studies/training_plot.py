@@ -25,7 +25,7 @@ def plot_training(run_folder: Path, path: Path) -> None:
         if offset:
             losses.axvline(offset, color="#d5dbe1", lw=1, zorder=0)
         offset = float(steps[-1]) + 1
-    losses.set(xlabel="step, all iterations [-]", ylabel="loss [-]", title="Sobolev loss")
+    losses.set(xlabel="step, all iterations [-]", ylabel="loss [-]", title="loss of the fits")
     losses.legend(frameon=False)
     table = read_columns(run_folder / "table.csv")
     figures.semilogy(table["iteration"], table["policy_gradient_error"], "o-", color="#2b3440", label="policy error")
@@ -37,7 +37,7 @@ def plot_training(run_folder: Path, path: Path) -> None:
         for what, style in (("median", "o-"), ("worst", "^--")):
             label = f"N = {nodes}, {what}"
             loops.semilogy(probe["iteration"], 100 * probe[f"loss_{nodes}_{what}"], style, color=colour, label=label)
-    loops.set(xlabel="iteration [-]", title="closed loops: cost above optimum [%]", xticks=table["iteration"])
+    loops.set(xlabel="iteration [-]", title="closed loops:\ncost above optimum [%]", xticks=table["iteration"])
     loops.legend(frameon=False)
     for axes in (losses, figures, loops):
         axes.spines[["top", "right"]].set_visible(False)
