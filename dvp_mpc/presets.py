@@ -87,7 +87,7 @@ def _workspace(arm: str, side: float, low: float, high: float, dvp: DvpSettings 
     )
 
 
-# With as little as the others, V falls as it should from 98.7 % of the states instead of 99.4.
+# With as little as the others, V falls as it should from 98.7 % of the states instead of 99.1.
 PANDA_WORKSPACE = _workspace(
     "panda",
     side=0.85,
@@ -99,7 +99,8 @@ PANDA_WORKSPACE = _workspace(
 # Four of its joints turn twice around, and from bare angles a network learns each turn anew. And a first value that is off is
 # passed on: labels end in the value before. So it is shown more of what its long problems pass through. Its fast starts have
 # many torques at their bounds, where the policy metric does not look: V falls as it should from 98.7 % of the states with it,
-# and from 99.3 % without. The Panda keeps it: without, one node lost half as much again.
+# and from 99.3 % without. The Panda keeps it: without, on fewer labels, one node lost half as
+# much again.
 XARM7_WORKSPACE = _workspace(
     "xarm7",
     side=0.7,
