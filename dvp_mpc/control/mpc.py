@@ -120,12 +120,21 @@ class MPC:
         return Plan(solution, self.task.dt)
 
     def lengthen(self, plan: Plan, elapsed: float, torque: np.ndarray) -> Plan:
-        """A plan over this horizon from a shorter one's, with the same state, `elapsed` and torque; no warm start is kept."""
-        short = plan.solution
-        lower, upper = self._begin(short.xs[0], elapsed, torque)
-        more = np.repeat(short.us[-1:], self.settings.nodes - len(short.us), axis=0)
-        us = np.clip(np.concatenate([short.us, more]), lower, upper)
-        solution = self._refined(self._rollout(us), us, self.settings.iterations, feasible=True)
+        """A plan over this horizon from a shorter one's, with the same state, `elapsed` and torque.
+
+        It begins where the shorter plan leads with its last torque held, or where the longer one before leads from here,
+        whichever costs less. A torque that is held for 0.1 s at speed may end where one Newton step does not come back from.
+        """
+        short, more = plan.solution, self.settings.nodes - len(plan.solution.us)
+        x = short.xs[0]
+        bounds = self._begin(x, elapsed, torque)
+        guesses = [np.concatenate([short.us, np.repeat(short.us[-1:], more, axis=0)])]
+        if self._last is not None:
+            guesses.append(shifted(self._last, x, elapsed / self.task.dt)[1])
+        starts = [(self._rollout(us), list(us)) for us in (np.clip(guess, *bounds) for guess in guesses)]
+        xs, us = min(starts, key=lambda start: self._problem.calc(*start))
+        solution = self._refined(xs, us, self.settings.iterations, feasible=True)
+        self._last = solution if solution.status.usable else None
         return Plan(solution, self.task.dt)
 
     def under_way(self, plan: Plan) -> bool:

@@ -103,8 +103,11 @@ class Solver:
         self._last = (t, trusted)
         try:
             plan = mpc.plan(x, t - before, torque)
-            if trusted and self._longer is not None and plan.status.usable and mpc.under_way(plan):
-                plan = _lengthened(self._longer, plan, t - before, torque, goal)
+            if self._longer is not None:
+                if trusted and plan.status.usable and mpc.under_way(plan):
+                    plan = _lengthened(self._longer, plan, t - before, torque, goal)
+                else:
+                    self._longer.forget()
             refusal = "" if plan.status.usable else plan.status.name.lower()
         except Exception as error:
             mpc.forget()
