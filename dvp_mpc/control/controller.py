@@ -43,12 +43,12 @@ class ControllerSettings:
     gravity_in_command: bool = True
     """Whether the torque given out carries the arm's weight; False for a driver that adds it by itself."""
     offset_free: bool = False
-    """Estimate the torque that the model does not know of (payload, push, bias) and take it off the plan's."""
+    """Estimate the torque that the model does not know of (payload, push, bias) and take it off, in every state."""
 
     def __post_init__(self) -> None:
-        for name in ("rate_hz", "plan_hz"):
-            if not 20 <= getattr(self, name) <= 10_000:
-                raise BadSetting(name, getattr(self, name), "must lie in [20, 10000] Hz")
+        for name, least in (("rate_hz", 100), ("plan_hz", 20)):  # two steps within AGE_LIMIT: one late step is no alarm
+            if not least <= getattr(self, name) <= 10_000:
+                raise BadSetting(name, getattr(self, name), f"must lie in [{least}, 10000] Hz")
         ratio = self.rate_hz / self.plan_hz
         if abs(ratio - round(ratio)) > 1e-9 or ratio < 1:
             raise BadSetting("plan_hz", self.plan_hz, f"must divide rate_hz = {self.rate_hz}")
@@ -137,7 +137,7 @@ class Controller:
         one throws the other: 2 rad/s a second later. A driver that hears nothing can brake on its own sensors.
         """
         unknown = self._supervisor.torque_misunderstood or self.state_age > LOST
-        return self._estimate.x is None or (self.state is State.FAULT and unknown)
+        return self._estimate.x is None or (unknown and self.state in (State.FAULT, State.STOPPING))
 
     @property
     def trust_score(self) -> float:
@@ -223,7 +223,7 @@ class Controller:
         while self._commands:
             self._commands.popleft()()
         if self._observer is not None and self._estimate.x is not None:
-            self._observer.step(self._estimate.x, self._torque, elapsed)
+            self._observer.step(self._estimate.x, None if self._alarm else self._torque, elapsed)
         self._plan_ahead()
         before = self.state
         if self._supervisor(elapsed, self._facts(elapsed)) is not before:
@@ -296,5 +296,5 @@ class Controller:
         torque = hold_torque(self.task.arm, q, v) if share < 1 else np.zeros(DOF)
         if share > 0 and self._plan is not None:
             planned = self._plan.torque(self._now - self._plan_time, self._estimate.x)
-            torque = (1 - share) * torque + share * (planned - self.disturbance)
-        return guarded(self.task.arm, torque, q, v)
+            torque = (1 - share) * torque + share * planned
+        return guarded(self.task.arm, torque - self.disturbance, q, v)

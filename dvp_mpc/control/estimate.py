@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from dvp_mpc.control.supervisor import AT_REST
+from dvp_mpc.control.supervisor import AT_REST, LOST
 from dvp_mpc.control.torque import predict
 from dvp_mpc.problem.arm import Arm
 from dvp_mpc.problem.arms import DOF
@@ -23,6 +23,7 @@ class Estimate:
         self.measured_at = -np.inf
         """When the last accepted sample was measured [s]."""
         self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(LONGEST / period) + 2)
+        self._blind = 0.0  # [s] predicted since the last measurement
 
     @property
     def at_rest(self) -> bool:
@@ -43,7 +44,7 @@ class Estimate:
 
         Even one that is too old for tracking: HOLD on the state of 80 ms ago shakes the arm apart.
         """
-        self.x, self.measured_at = x, min(at, now)
+        self.x, self.measured_at, self._blind = x, min(at, now), 0.0
         if not self._past or not NOW < now - at <= LONGEST:
             return
         q, v = x[:DOF], x[DOF:]
@@ -55,6 +56,10 @@ class Estimate:
         self.x = np.concatenate([q, v])
 
     def predict(self, elapsed: float) -> None:
-        """No measurement came: move on by `elapsed` [s] with the torque given last."""
-        if self.x is not None and self._past and elapsed <= LONGEST:
+        """No measurement came: move on by `elapsed` [s] with the torque given last.
+
+        Not for longer than LOST, after which nobody acts on it: a torque that is given no more would carry it off for ever.
+        """
+        self._blind += elapsed
+        if self.x is not None and self._past and elapsed <= LONGEST and self._blind <= LOST:
             self.x = np.concatenate(predict(self._arm, self.x[:DOF], self.x[DOF:], self._past[-1][1], elapsed))

@@ -29,7 +29,10 @@ class MomentumObserver:
         self._before: tuple[np.ndarray, np.ndarray] | None = None  # p and C' v - g at the last step
 
     def step(self, x: np.ndarray, torque: np.ndarray | None, elapsed: float) -> None:
-        """The arm came to x (14,) `elapsed` [s] after the step before, under a torque (7,) [N m]; None: nobody knows which."""
+        """The arm came to x (14,) `elapsed` [s] after the step before, under a torque (7,) [N m].
+
+        None: nobody knows which, or x is in doubt; nothing is learned from the step.
+        """
         q, v = x[:DOF], x[DOF:]
         p, drift = self._arm.mass_matrix(q) @ v, self._arm.momentum_drift(q, v)
         if self._before is not None and torque is not None and 0 < elapsed <= LONGEST_GAP:

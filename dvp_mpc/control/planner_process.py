@@ -89,7 +89,7 @@ class ProcessPlanner:
         if child.ready and not child.failure:
             if not child.process.is_alive():
                 child.failure = f"the solver process ended {_how(child.process.exitcode)}"
-            elif child.asked is not None and self._clock() - child.asked > HUNG:
+            elif child.asked is not None and self._clock() - child.asked > HUNG and not _answered(child):
                 child.failure = f"the solver gave no answer for {HUNG:g} s"
         return child.failure or ("" if child.ready else STARTING)
 
@@ -146,6 +146,14 @@ class ProcessPlanner:
         if first.plan is None:
             child.failure = f"the solver's first plan was refused: {first.refusal}"
         child.ready = True
+
+
+def _answered(child: _Child) -> bool:
+    """Whether an answer lies there that nobody has taken, as after the end of a loop."""
+    try:
+        return child.pipe.poll()
+    except OSError:
+        return False
 
 
 def _how(code: int | None) -> str:

@@ -100,7 +100,7 @@ class Supervisor:
     def __call__(self, elapsed: float, facts: Facts) -> State:
         """The state after `elapsed` seconds."""
         self._time += elapsed
-        if facts.fatal and self.state is not State.FAULT:
+        if facts.fatal and self.state not in (State.FAULT, State.STOPPING):  # which brakes already, and for good
             self._fail(facts.fatal)
         elif self.state is State.ARMING:
             self._arm(elapsed, facts)

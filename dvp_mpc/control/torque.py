@@ -91,8 +91,10 @@ class Limiter:
     def __call__(self, torque: np.ndarray, previous: np.ndarray, elapsed: float | None = None) -> np.ndarray:
         """The torque nearest to the one asked for: (7,) [N m]. A joint that is asked for NaN keeps its previous torque.
 
+        A previous torque that is NaN counts as none: 0.
         elapsed: since the previous one [s]; unset: a period.
         """
+        previous = np.where(np.isnan(previous), 0.0, previous)
         asked = np.where(np.isnan(torque), previous, torque)
         step = self.torque_rate * (self.period if elapsed is None else elapsed)
         return np.clip(np.clip(asked, previous - step, previous + step), -self.torque_limit, self.torque_limit)

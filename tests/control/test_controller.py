@@ -1,6 +1,7 @@
 """Controller: the ladder from plan to HOLD, forced rung by rung, and the limits on every sample."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,6 +231,41 @@ def test_stop_and_fault_bring_the_arm_to_rest(
     assert controller.at_rest
 
 
+@pytest.mark.parametrize("silence", [1.0, 6.0])
+def test_stopping_does_not_wake_a_fault_that_lost_the_arm(
+    task: ReachTask, controller: Controller, state: np.ndarray, silence: float
+) -> None:
+    """Nobody has known for `silence` [s] where the arm is, so no torque can be right on the way out either."""
+    for _ in run(task, controller, state, 300, truth):
+        pass
+    for _ in range(round(silence * 1000)):
+        controller.coast()
+    assert controller.silent
+    controller.stop()
+    for _ in range(1000):
+        assert not np.any(controller.coast())
+        assert controller.silent
+    assert controller.state is State.STOPPING
+    assert np.isfinite(controller.trust_score)
+
+
+def test_stopping_does_not_wake_a_fault_that_found_torque_misunderstood(task: ReachTask, state: np.ndarray) -> None:
+    controller = Controller(task, RiccatiValue(), GOAL, replace(SETTINGS, arming=True))
+    x = np.concatenate([state[:7], np.zeros(7)])
+    for k in range(200):
+        torque = controller.step(k * 1e-3, x[:7], x[7:])
+        if controller.silent:
+            break
+        gravity = task.arm.gravity_torque(x[:7])  # which this driver adds by itself
+        x = np.concatenate(predict(task.arm, x[:7], x[7:], torque + gravity, 1e-3))
+    assert "wrong gravity convention" in controller.reason
+    controller.stop()
+    for k in range(200, 1200):
+        assert not np.any(controller.step(k * 1e-3, x[:7], np.zeros(7)))
+        assert controller.silent
+    assert controller.state is State.STOPPING
+
+
 def test_reset_is_refused_with_the_reason_or_leads_back_through_arming(
     task: ReachTask, controller: Controller, state: np.ndarray
 ) -> None:
@@ -251,8 +287,9 @@ def test_reset_is_refused_with_the_reason_or_leads_back_through_arming(
 def test_rates_are_refused_by_name() -> None:
     with pytest.raises(BadSetting, match="plan_hz = 300"):
         ControllerSettings(rate_hz=1000, plan_hz=300)
-    with pytest.raises(BadSetting, match="rate_hz = 0"):
-        ControllerSettings(rate_hz=0)
+    for rate_hz in (0, 50):  # a period of 20 ms is a loop that stood still
+        with pytest.raises(BadSetting, match=rf"rate_hz = {rate_hz}.*\[100, 10000\]"):
+            ControllerSettings(rate_hz=rate_hz, plan_hz=rate_hz)
 
 
 def test_outside_the_region_the_riccati_value_ends_the_horizon_and_back_inside_the_learned_one(

@@ -8,6 +8,7 @@ import pytest
 from dvp_mpc.control.controller import Controller, ControllerSettings
 from dvp_mpc.control.mpc import MpcSettings
 from dvp_mpc.control.observer import BANDWIDTH, MOST, MomentumObserver
+from dvp_mpc.control.supervisor import State
 from dvp_mpc.control.torque import hold_torque, predict
 from dvp_mpc.problem.arm import Arm
 from dvp_mpc.problem.reach import ReachTask
@@ -84,6 +85,25 @@ def test_the_tool_is_where_it_should_be_under_a_constant_torque(task: ReachTask,
     assert controller.disturbance.any() == offset_free
     if offset_free:
         np.testing.assert_allclose(controller.disturbance, d, atol=0.05)
+
+
+@pytest.mark.parametrize("lost", [6, 30])
+def test_hold_carries_what_was_found(task: ReachTask, lost: int) -> None:
+    """2 kg in the hand, `lost` samples of 5 ms do not come, and the hold torque of the model alone would let them sink."""
+    settings = ControllerSettings(MpcSettings(5), rate_hz=200, plan_hz=200, offset_free=True)
+    controller = Controller(task, RiccatiValue(), GOAL, settings)
+    x, states, sunk = np.concatenate([task.arm.home, np.zeros(7)]), [], 0.0
+    for k in range(1000):
+        blind = 600 <= k < 600 + lost
+        torque = controller.coast() if blind else controller.step(k * DT, x[:7], x[7:])
+        for _ in range(5):
+            payload = task.arm.tool_jacobian_in_world(x[:7])[1].T @ [0.0, 0.0, -2 * 9.81]
+            x = np.concatenate(predict(task.arm, x[:7], x[7:], torque + payload, 1e-3))
+        states.append(controller.state)
+        sunk = max(sunk, GOAL[2] - task.tool(x)[2]) if k >= 600 else 0.0
+    assert State.HOLD in states[600:]
+    assert sunk < 2e-3
+    assert states[-1] is State.TRACKING
 
 
 def test_predictions_know_what_was_found(task: ReachTask) -> None:

@@ -155,6 +155,18 @@ def test_a_hang_is_noticed(task: ReachTask, goal: Goal) -> None:
         planner.close()
 
 
+def test_an_answer_that_nobody_took_is_no_failure(task: ReachTask, goal: Goal) -> None:
+    """As at the end of every loop: its last request is answered after it."""
+    planner = ProcessPlanner(task, goal, RiccatiValue(), SETTINGS)
+    try:
+        planner.request(0.0, goal.x, goal.u, goal, True)
+        time.sleep(2 * HUNG)
+        assert not planner.failure
+        assert planner.newest() is not None
+    finally:
+        planner.close()
+
+
 class Raising:
     """A value that fails from the first call; importable, so that it reaches the child."""
 

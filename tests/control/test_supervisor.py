@@ -131,6 +131,7 @@ def test_stopping_stays(run: Run) -> None:
     run.machine.stop()
     assert run.machine.blend == 0
     assert run(60) is State.STOPPING
+    assert run(1, fatal="the solver process ended") is State.STOPPING
 
 
 ANY = st.builds(

@@ -23,6 +23,13 @@ def test_whatever_is_asked_the_torque_is_finite_bounded_and_rate_limited(asked: 
         torque = following
 
 
+@given(ANY, ANY)
+def test_whatever_went_before_the_torque_is_finite_and_bounded(asked: np.ndarray, before: np.ndarray) -> None:
+    following = Limiter(LIMIT, period=1e-3)(asked, before)
+    assert np.isfinite(following).all()
+    assert (np.abs(following) <= LIMIT).all()
+
+
 def test_a_torque_within_the_limits_passes_unchanged() -> None:
     asked = np.linspace(-0.9, 0.9, 7)
     np.testing.assert_array_equal(Limiter(LIMIT, 1e-3)(asked, np.zeros(7)), asked)

@@ -131,12 +131,22 @@ def test_open_discovery_is_refused_where_that_is_asked_for(node: Session) -> Non
     assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in node.safety_state
 
 
-def test_security_that_would_fail_open_is_refused(node: Session) -> None:
+@pytest.mark.parametrize("strategy", ["Permissive", "enforce"])
+def test_security_that_would_fail_open_is_refused(node: Session, strategy: str) -> None:
     """With security enabled but not enforced, a node without keys would start all the same, unprotected."""
-    node.restart_controller({}, ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY="Permissive")
+    node.restart_controller({}, ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY=strategy)
     assert not node.configure()
     node.spin_until(lambda: "refused" in node.safety_state, 20.0)
     assert "fail open" in node.safety_state
+
+
+def test_security_that_is_off_to_ros_closes_nothing(node: Session) -> None:
+    """rcl takes ROS_SECURITY_ENABLE letter by letter."""
+    asked = {"require_closed_discovery": True}
+    node.restart_controller(asked, ROS_SECURITY_ENABLE="TRUE", ROS_SECURITY_STRATEGY="Enforce")
+    assert not node.configure()
+    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
+    assert "anybody on the network" in node.safety_state
 
 
 def test_activation_is_refused_with_every_reason(start: Start) -> None:

@@ -126,12 +126,15 @@ class CommandLoop:
             raise self._refused_rights
 
     def brake(self) -> bool:
-        """Bring the arm to rest, and say whether it came to rest in time."""
+        """Bring the arm to rest, and say whether it is known to have come to rest in time."""
         self.controller.stop()
         until, still = time.monotonic() + REST_WITHIN, 0
         while self.alive and time.monotonic() < until and still < 5:
             time.sleep(0.01)
-            still = still + 1 if self.controller.at_rest and self.controller.state is State.STOPPING else 0
+            stopping = self.controller.state is State.STOPPING
+            if stopping and self.controller.silent:
+                return False
+            still = still + 1 if stopping and self.controller.at_rest else 0
         return still == 5
 
     def stop(self, seconds: float = 1.0) -> None:

@@ -15,7 +15,7 @@ class Parameters:
     arm: str = parameter("", "Arm to check against the model's, or its URDF; empty: the model's own.")
     nodes: int = parameter(10, "Nodes of the horizon.", 1, 200)
     terminal: str = parameter("value", "Terminal cost: value (learned), riccati (of the goal) or zero.")
-    rate_hz: float = parameter(200.0, "Torques per second.", 20.0, 1000.0)
+    rate_hz: float = parameter(200.0, "Torques per second.", 100.0, 1000.0)
     plan_hz: float = parameter(200.0, "Plans per second; must divide rate_hz.", 20.0, 1000.0)
     joint_states_topic: str = parameter("joint_states", "Where the state comes from (sensor_msgs/JointState).")
     command_topic: str = parameter(
@@ -26,7 +26,7 @@ class Parameters:
     )
     offset_free: bool = parameter(
         False,
-        "Estimate the torque that the model does not know of (payload, push, friction) and take it off the plan's.",
+        "Estimate the torque that the model does not know of (payload, push, friction) and take it off.",
     )
     dry_run: bool = parameter(False, "Compute everything and publish on ~/dry_run/commands only.")
     initial_goal: list[float] = parameter([], "Goal on activation in the world [m]; empty: where the tool is then.")

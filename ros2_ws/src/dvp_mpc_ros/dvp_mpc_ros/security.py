@@ -14,8 +14,9 @@ def check_discovery(required: bool) -> str:
     would then start all the same, unprotected.
     """
     closed = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET").upper() in ("LOCALHOST", "OFF")
-    secure = os.environ.get("ROS_SECURITY_ENABLE", "").lower() == "true"
-    if secure and os.environ.get("ROS_SECURITY_STRATEGY", "").lower() != "enforce":
+    # Letter by letter, as rcl compares them: to it TRUE is off, and enforce is not Enforce.
+    secure = os.environ.get("ROS_SECURITY_ENABLE", "") == "true"
+    if secure and os.environ.get("ROS_SECURITY_STRATEGY", "") != "Enforce":
         raise NotReady("ROS_SECURITY_ENABLE is true but ROS_SECURITY_STRATEGY is not Enforce: it would fail open")
     if closed or secure:
         return ""
