@@ -142,8 +142,12 @@ def test_security_that_would_fail_open_is_refused(node: Session, strategy: str) 
 
 def test_security_that_is_off_to_ros_closes_nothing(node: Session) -> None:
     """rcl takes ROS_SECURITY_ENABLE letter by letter."""
-    asked = {"require_closed_discovery": True}
-    node.restart_controller(asked, ROS_SECURITY_ENABLE="TRUE", ROS_SECURITY_STRATEGY="Enforce")
+    open_to_all = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
+        "ROS_SECURITY_ENABLE": "TRUE",
+        "ROS_SECURITY_STRATEGY": "Enforce",
+    }
+    node.restart_controller({"require_closed_discovery": True}, **open_to_all)
     assert not node.configure()
     node.spin_until(lambda: "refused" in node.safety_state, 20.0)
     assert "anybody on the network" in node.safety_state

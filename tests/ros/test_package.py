@@ -93,7 +93,8 @@ def test_colcon_builds_it_and_its_scripts_run(tmp_path: Path) -> None:
         there = {path.name for path in (share / "dvp_mpc_ros" / kind).iterdir()}
         assert there == {path.name for path in (PACKAGE / kind).iterdir() if path.is_file()}
     for name in console_scripts():
-        assert (install / "dvp_mpc_ros" / "lib" / "dvp_mpc_ros" / name).is_file()
+        script = (install / "dvp_mpc_ros" / "lib" / "dvp_mpc_ros" / name).read_text()
+        assert script.startswith("#!/usr/bin/env python3\n"), "not colcon's own, which sees no virtual environment"
     # Through the environment that colcon made, so that it is this copy that is imported.
     command = f'. "{install}/setup.sh" && exec "$0" "$@"'
     modules = ", ".join(console_scripts().values())
