@@ -197,7 +197,7 @@ class Controller:
         self._alarm = self._alarm or verdict.alarm
         self._fresh = verdict.refusal is None
         if verdict.x is None:
-            self._estimate.predict(elapsed)
+            self._estimate.predict(elapsed, self._now)
         elif self._fresh:
             self._estimate.measure(self._now if now is None else float(t), verdict.x, self._now)
         else:
@@ -209,7 +209,7 @@ class Controller:
         began, elapsed = self._clock(), self._advance(now)
         self._gate.wait(elapsed)
         self._fresh = False
-        self._estimate.predict(elapsed)
+        self._estimate.predict(elapsed, self._now)
         return self._act(began, elapsed)
 
     def _advance(self, now: float | None) -> float:

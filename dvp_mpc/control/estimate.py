@@ -23,7 +23,6 @@ class Estimate:
         self.measured_at = -np.inf
         """When the last accepted sample was measured [s]."""
         self._past: deque[tuple[float, np.ndarray]] = deque(maxlen=round(LONGEST / period) + 2)
-        self._blind = 0.0  # [s] predicted since the last measurement
 
     @property
     def at_rest(self) -> bool:
@@ -44,7 +43,7 @@ class Estimate:
 
         Even one that is too old for tracking: HOLD on the state of 80 ms ago shakes the arm apart.
         """
-        self.x, self.measured_at, self._blind = x, min(at, now), 0.0
+        self.x, self.measured_at = x, min(at, now)
         if not self._past or not NOW < now - at <= LONGEST:
             return
         q, v = x[:DOF], x[DOF:]
@@ -55,11 +54,10 @@ class Estimate:
                 at = end
         self.x = np.concatenate([q, v])
 
-    def predict(self, elapsed: float) -> None:
-        """No measurement came: move on by `elapsed` [s] with the torque given last.
+    def predict(self, elapsed: float, now: float) -> None:
+        """No measurement came: move on by `elapsed` [s], to now, with the torque given last.
 
         Not for longer than LOST, after which nobody acts on it: a torque that is given no more would carry it off for ever.
         """
-        self._blind += elapsed
-        if self.x is not None and self._past and elapsed <= LONGEST and self._blind <= LOST:
+        if self.x is not None and self._past and elapsed <= LONGEST and now - self.measured_at <= LOST:
             self.x = np.concatenate(predict(self._arm, self.x[:DOF], self.x[DOF:], self._past[-1][1], elapsed))

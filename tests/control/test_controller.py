@@ -1,7 +1,6 @@
 """Controller: the ladder from plan to HOLD, forced rung by rung, and the limits on every sample."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,25 +64,6 @@ def test_three_lost_states_are_bridged_and_a_dead_stream_ends_in_hold(
     assert controller.silent
     assert not np.any(torques[501:])
     assert controller.statistics.refused["not finite"] == 3 + 700
-
-
-@pytest.mark.parametrize(("silence", "bound"), [(1, True), (15, True), (40, False)])
-def test_only_a_silence_that_outlasts_the_driver_is_a_new_beginning(
-    controller: Controller, state: np.ndarray, silence: int, bound: bool
-) -> None:
-    """For 20 ms the driver holds the last torque, so the next one is still bound to it. [ms]"""
-    last, silent, k = np.zeros(7), 0, 0
-    while silent < silence:
-        seen = state if k < 5 else np.full(14, np.nan)
-        torque = controller.step(k * 1e-3, seen[:7], seen[7:])
-        silent = silent + 1 if controller.silent else 0
-        last, k = last if silent else torque, k + 1
-    elsewhere = state[:7] + 0.6 * np.where(state[:7] > 0, -1, 1)
-    while controller.silent:
-        torque = controller.step(k * 1e-3, elsewhere, np.zeros(7))
-        silent, k = silent + 1, k + 1
-    assert silent <= silence + 5
-    assert (np.abs(torque - last).max() <= 1.0 + 1e-9) == bound
 
 
 def test_time_that_stands_still_is_no_fresh_state(controller: Controller, state: np.ndarray) -> None:
@@ -186,11 +166,6 @@ def test_failing_solver_falls_back_to_the_last_plan_then_holds_then_recovers(
     assert sum(controller.statistics.rejected.values()) == 20
 
 
-def test_without_any_state_it_asks_for_nothing(task: ReachTask, controller: Controller) -> None:
-    np.testing.assert_array_equal(controller.step(0.0, np.full(7, np.nan), np.zeros(7)), np.zeros(7))
-    assert controller.state is State.HOLD
-
-
 def test_first_torque_starts_from_what_carries_the_arm(
     task: ReachTask, controller: Controller, state: np.ndarray
 ) -> None:
@@ -229,41 +204,6 @@ def test_stop_and_fault_bring_the_arm_to_rest(
     assert max(speeds[700:]) < 0.05
     assert controller.state is (State.STOPPING if how == "stop" else State.FAULT)
     assert controller.at_rest
-
-
-@pytest.mark.parametrize("silence", [1.0, 6.0])
-def test_stopping_does_not_wake_a_fault_that_lost_the_arm(
-    task: ReachTask, controller: Controller, state: np.ndarray, silence: float
-) -> None:
-    """Nobody has known for `silence` [s] where the arm is, so no torque can be right on the way out either."""
-    for _ in run(task, controller, state, 300, truth):
-        pass
-    for _ in range(round(silence * 1000)):
-        controller.coast()
-    assert controller.silent
-    controller.stop()
-    for _ in range(1000):
-        assert not np.any(controller.coast())
-        assert controller.silent
-    assert controller.state is State.STOPPING
-    assert np.isfinite(controller.trust_score)
-
-
-def test_stopping_does_not_wake_a_fault_that_found_torque_misunderstood(task: ReachTask, state: np.ndarray) -> None:
-    controller = Controller(task, RiccatiValue(), GOAL, replace(SETTINGS, arming=True))
-    x = np.concatenate([state[:7], np.zeros(7)])
-    for k in range(200):
-        torque = controller.step(k * 1e-3, x[:7], x[7:])
-        if controller.silent:
-            break
-        gravity = task.arm.gravity_torque(x[:7])  # which this driver adds by itself
-        x = np.concatenate(predict(task.arm, x[:7], x[7:], torque + gravity, 1e-3))
-    assert "wrong gravity convention" in controller.reason
-    controller.stop()
-    for k in range(200, 1200):
-        assert not np.any(controller.step(k * 1e-3, x[:7], np.zeros(7)))
-        assert controller.silent
-    assert controller.state is State.STOPPING
 
 
 def test_reset_is_refused_with_the_reason_or_leads_back_through_arming(

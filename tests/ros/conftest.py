@@ -95,6 +95,18 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         session.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A controller without a plant, to be restarted with other parameters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", "101")  # the tests' own go to 100
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        session = Session(tmp_path_factory.mktemp("one"), {}, {})
+    session.plant.end()
+    yield session
+    session.__exit__(None, None, None)
+
+
 def command_line(parameters: dict[str, Any]) -> list[str]:
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     return [sys.executable, "-m", "dvp_mpc_ros.plant_node", "--ros-args", *words]

@@ -1,12 +1,8 @@
 """The controller node from outside: what it refuses and why, who may interrupt it, and how it ends."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,18 +27,6 @@ from dvp_mpc.models import load_model
 Start = Callable[..., Session]
 
 pytestmark = pytest.mark.realtime
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """A controller without a plant, to be restarted with other parameters."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", "101")  # the tests' own go to 100
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        session = Session(tmp_path_factory.mktemp("one"), {}, {})
-    session.plant.end()
-    yield session
-    session.__exit__(None, None, None)
 
 
 def log(session: Session) -> str:
@@ -122,35 +106,6 @@ def set_parameter(session: Session, name: str, value: int) -> tuple[bool, str]:
     request = SetParameters.Request(parameters=[entry])
     result = session.call(SetParameters, "/mpc_controller/set_parameters", request).results[0]
     return result.successful, result.reason
-
-
-def test_open_discovery_is_refused_where_that_is_asked_for(node: Session) -> None:
-    node.restart_controller({"require_closed_discovery": True}, ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET")
-    assert not node.configure()
-    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
-    assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in node.safety_state
-
-
-@pytest.mark.parametrize("strategy", ["Permissive", "enforce"])
-def test_security_that_would_fail_open_is_refused(node: Session, strategy: str) -> None:
-    """With security enabled but not enforced, a node without keys would start all the same, unprotected."""
-    node.restart_controller({}, ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY=strategy)
-    assert not node.configure()
-    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
-    assert "fail open" in node.safety_state
-
-
-def test_security_that_is_off_to_ros_closes_nothing(node: Session) -> None:
-    """rcl takes ROS_SECURITY_ENABLE letter by letter."""
-    open_to_all = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
-        "ROS_SECURITY_ENABLE": "TRUE",
-        "ROS_SECURITY_STRATEGY": "Enforce",
-    }
-    node.restart_controller({"require_closed_discovery": True}, **open_to_all)
-    assert not node.configure()
-    node.spin_until(lambda: "refused" in node.safety_state, 20.0)
-    assert "anybody on the network" in node.safety_state
 
 
 def test_activation_is_refused_with_every_reason(start: Start) -> None:
@@ -291,17 +246,6 @@ def test_an_exception_in_any_callback_is_a_latched_fault_of_a_living_node(
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
-
-
-@pytest.mark.parametrize("module", ["controller_node", "plant_node"])
-def test_enforced_security_without_keys_ends_the_node(module: str, tmp_path: Path) -> None:
-    security = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
-    environment = os.environ | security | {"ROS_SECURITY_KEYSTORE": str(tmp_path)}
-    command = [sys.executable, "-m", f"dvp_mpc_ros.{module}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "SECURITY ERROR" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_simulated_time_is_for_stamps_only(start: Start) -> None:

@@ -125,17 +125,19 @@ class CommandLoop:
         if self._refused_rights is not None:
             raise self._refused_rights
 
-    def brake(self) -> bool:
-        """Bring the arm to rest, and say whether it is known to have come to rest in time."""
+    def brake(self) -> str:
+        """Bring the arm to rest, and say why it is not known to have come to rest in time, "" if it is."""
         self.controller.stop()
         until, still = time.monotonic() + REST_WITHIN, 0
         while self.alive and time.monotonic() < until and still < 5:
             time.sleep(0.01)
             stopping = self.controller.state is State.STOPPING
             if stopping and self.controller.silent:
-                return False
+                return (
+                    "where the arm is or what torque does to it is not known: none is given, its driver has to stop it"
+                )
             still = still + 1 if stopping and self.controller.at_rest else 0
-        return still == 5
+        return "" if still == 5 else "the arm did not come to rest within a second; commands end all the same"
 
     def stop(self, seconds: float = 1.0) -> None:
         """End after the tick under way."""

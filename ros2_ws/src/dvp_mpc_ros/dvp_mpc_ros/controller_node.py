@@ -161,10 +161,8 @@ class ControllerNode(BrakingNode):
         loop, self.loop = self.loop, None
         if loop is None:
             return
-        if not loop.brake():
-            late = "the arm did not come to rest within a second; commands end all the same"
-            blind = "where the arm is or what torque does to it is not known: none is given, its driver has to stop it"
-            self.get_logger().error(blind if loop.controller.silent else late)
+        if failure := loop.brake():
+            self.get_logger().error(failure)
         loop.stop()
         self._quiet.__exit__(None, None, None)
         self._publish_safety()
