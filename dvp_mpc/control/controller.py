@@ -23,6 +23,7 @@ from dvp_mpc.control.torque import Limiter, SpeedWatch, beyond_limits, guarded, 
 from dvp_mpc.errors import BadSetting, NotReady
 from dvp_mpc.problem.arms import DOF
 from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.task import Goal
 from dvp_mpc.value import ValueFunction
 
 PLAN_PERIODS = 3  # plan periods that an old plan may serve, within AGE_LIMIT
@@ -65,16 +66,19 @@ class Controller:
         self,
         task: ReachTask,
         terminal: ValueFunction | None,
-        goal_in_world: np.ndarray,
+        goal: np.ndarray | Goal,
         settings: ControllerSettings,
         clock: Callable[[], float] = time.perf_counter,
         planner: Planner | None = None,
     ):
-        """planner: where plans come from, closed by whoever made it; None: solve in step, with this terminal value."""
+        """goal: a point, as set_goal takes it, or task.stay(q), to begin with the arm where it is.
+
+        planner: where plans come from, closed by whoever made it; None: solve in step, with this terminal value.
+        """
         self.task, self.settings = task, settings
         self.statistics = Statistics()
         self._clock = clock
-        self._goal = task.goal(goal_in_world)
+        self._goal = goal if isinstance(goal, Goal) else task.goal(goal)
         self._planner = planner or InlinePlanner(Solver(task, self._goal, terminal, settings.mpc, clock))
         self._period = 1 / settings.rate_hz
         self._steps_per_plan = round(settings.rate_hz / settings.plan_hz)
@@ -146,13 +150,13 @@ class Controller:
 
     @property
     def trusted(self) -> bool:
-        """Whether state and goal lie in the region that the value is trusted on."""
-        return self.trust_score <= 1
+        """Whether the value is trained on goals like this one, and state and goal lie in the region that it is trusted on."""
+        return self._goal.trained and self.trust_score <= 1
 
     @property
-    def goal_in_world(self) -> np.ndarray:
-        """Where the tool is being brought: (3,) [m]."""
-        return self._goal.tool
+    def goal(self) -> Goal:
+        """What the arm is being brought to."""
+        return self._goal
 
     def set_goal(self, goal_in_world: np.ndarray) -> None:
         """Aim at another point (3,) [m]; raises GoalError and keeps the last goal when it cannot be taken."""
@@ -177,11 +181,7 @@ class Controller:
         if self._estimate.x is not None and (text := beyond_limits(self.task.arm, self._estimate.x[:DOF])):
             raise NotReady(text)
         self._fatal = ""
-        self._commands.append(self._leave_fault)
-
-    def _leave_fault(self) -> None:
-        if self.state is State.FAULT:
-            self._supervisor.reset()
+        self._commands.append(self._supervisor.reset)
 
     def step(self, t: float, q: np.ndarray, v: np.ndarray, *, now: float | None = None) -> np.ndarray:
         """Torque (7,) [N m] for the state (q, v): (7,), (7,) [rad, rad/s] measured at t [s].
@@ -274,7 +274,7 @@ class Controller:
         now, period = self._now, 1 / self.settings.plan_hz
         age, plan_age = now - self._estimate.measured_at, now - self._plan_time
         degraded = ""
-        if self._estimate.x is not None and not self.trusted:
+        if self._estimate.x is not None and self._goal.trained and not self.trusted:
             degraded = "outside the region that the value is trusted on"
         elif not self._fresh and age > 1.5 * self._period:  # a sample that is a little late is not missing
             degraded = "no new state"

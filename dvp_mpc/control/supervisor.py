@@ -15,8 +15,6 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
-from dvp_mpc.errors import NotReady
-
 AGE_LIMIT = 0.02  # [s] a torque from an older state moves the hand by centimetres
 ROUNDING = 1e-6  # [s]
 BLEND = 0.5  # [s] from HOLD to the plan
@@ -90,9 +88,9 @@ class Supervisor:
         self.state, self.reason, self.blend = State.STOPPING, "stopping", 0.0
 
     def reset(self) -> None:
-        """Leave FAULT for HOLD, from where the arm is armed again. Raises NotReady when there is no fault."""
+        """Leave FAULT, and nothing else, for HOLD, from where the arm is armed again."""
         if self.state is not State.FAULT:
-            raise NotReady(f"no fault to reset: the state is {self.state.value}")
+            return
         self._recoveries.clear()
         self.torque_misunderstood = False
         self._hold(f"reset after: {self.reason}", only_plans=False)

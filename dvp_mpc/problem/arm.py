@@ -131,18 +131,6 @@ class Arm:
         """Joint-space inertia with armature: (7, 7) [kg m^2]."""
         return np.array(pin.crba(self.model, self._data, q))
 
-    def permutation_from(self, names: Sequence[str]) -> np.ndarray:
-        """Indices that bring a vector given in the order of `names` into this arm's joint order: (7,) int.
-
-        Raises ArmError when a joint is missing or named twice.
-        """
-        if len(set(names)) != len(names):
-            raise ArmError(f"joint named twice in ({', '.join(names)})")
-        missing = [j for j in self.joint_names if j not in names]
-        if missing:
-            raise ArmError(f"arm '{self.name}': joint {missing[0]!r} is not among ({', '.join(names)})")
-        return np.array([list(names).index(j) for j in self.joint_names])
-
 
 def is_urdf(name: str) -> bool:
     """Whether an arm's name is the path of a URDF instead of one of ARMS."""

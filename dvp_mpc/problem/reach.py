@@ -9,7 +9,7 @@ horizon value exists; a posture term about a fixed home would make it grow witho
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import crocoddyl
@@ -155,13 +155,18 @@ class ReachTask:
                 f"goal {_text(point)} m is {beside:.3f} m from the vertical through the base, must be {self.box.column:g} m",
                 self.box.column - beside,
             )
-        q = self.goal_posture(point)
-        x = np.concatenate([q, np.zeros(DOF)])
-        u = self.arm.gravity_torque(q)
+        return self._rest(self.goal_posture(point), trained=True)
+
+    def stay(self, q: np.ndarray) -> Goal:
+        """The goal to rest in the posture q (7,) [rad], or as near to it as the soft limits let it be."""
+        lower, upper = (limit[:DOF] for limit in self.state_limits)
+        return self._rest(np.clip(q, lower, upper), trained=False)
+
+    def _rest(self, q: np.ndarray, trained: bool) -> Goal:
+        x, u = np.concatenate([q, np.zeros(DOF)]), self.arm.gravity_torque(q)
         # The point that the posture reaches, not the one asked for: the running cost then vanishes to rounding.
-        reached = self.arm.tool_in_world(q)
-        bare = Goal(x, u, reached, q, np.eye(self.nx))
-        return Goal(x, u, reached, q, riccati_root(self.running_model(bare), x, u))
+        bare = Goal(x, u, self.arm.tool_in_world(q), q, np.eye(self.nx), trained)
+        return replace(bare, root=riccati_root(self.running_model(bare), x, u))
 
     def goal_posture(self, point: np.ndarray) -> np.ndarray:
         """The posture nearest to home, within the soft limits, whose tool is at the point (3,) [m]: (7,) [rad].

@@ -24,6 +24,7 @@ class Goal:
     tool: np.ndarray  # (nt,) what the tool map gives at x; for an arm the tool position in the world [m]
     context: np.ndarray  # (nc,) what a value is told about this goal
     root: np.ndarray  # (nx, nx) L with V(x) ~ ||L'(x - x_g)||^2 near the goal
+    trained: bool = True  # whether values are trained on goals like this one; to any other the Riccati value leads
 
     @cached_property
     def frame(self) -> GoalFrame:

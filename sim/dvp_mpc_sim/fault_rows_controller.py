@@ -116,7 +116,7 @@ def bad_goal(seed: int) -> Trial:
     scene = Scenario(seed)
     task, rng = scene.task, scene.rng
     controller = Controller(task, None, scene.goals[0], ControllerSettings(rate_hz=1 / PERIOD, plan_hz=1 / PERIOD))
-    before, refused, changed, silent = controller.goal_in_world.copy(), 0, 0, 0
+    before, refused, changed, silent = controller.goal.tool.copy(), 0, 0, 0
     for k in range(100):
         point: Any = rng.uniform(-2, 2, 3)
         if k % 4 == 0:
@@ -136,7 +136,7 @@ def bad_goal(seed: int) -> Trial:
         except GoalError as error:
             refused += 1
             silent += not str(error)
-        changed += not np.array_equal(controller.goal_in_world, before)
+        changed += not np.array_equal(controller.goal.tool, before)
     return {"asked": 100, "taken": 100 - refused, "changed": changed, "silent": silent}
 
 

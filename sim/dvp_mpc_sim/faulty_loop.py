@@ -151,7 +151,7 @@ class FaultyLoop:
             while on_the_way and on_the_way[0][0] <= t + plant.dt / 2:
                 follower.command(t, on_the_way.popleft()[1])
             applied = np.array(follower.torque(t, q, v), dtype=float)
-            row = (t, q, v, applied, command, ticked, published, plant.tool_in_world(), controller.goal_in_world)
+            row = (t, q, v, applied, command, ticked, published, plant.tool_in_world(), controller.goal.tool)
             rows.append(
                 (*row, controller.state.value, controller.reason, str(getattr(follower.mode, "value", follower.mode)))
             )

@@ -107,7 +107,7 @@ class BrowserView:
                 arm, (q, _) = plant.arm, plant.state()
                 pushed = acting(disturbances, t + plant.dt / 2, partial(arm.rotation_in_world, q))
                 pushes = [(point_in_world(arm, q, link), wrench[:3]) for link, wrench in pushed]
-                self.show(q, controller.goal_in_world, horizon_in_world(arm, controller.plan), pushes)
+                self.show(q, controller.goal.tool, horizon_in_world(arm, controller.plan), pushes)
 
         return on_step
 

@@ -178,12 +178,12 @@ def test_goal_changes_at_run_time_and_a_bad_one_changes_nothing(
     task: ReachTask, controller: Controller, state: np.ndarray
 ) -> None:
     list(run(task, controller, state, 50, truth))
-    controller.set_goal(controller.goal_in_world)  # what it says of itself, it takes
+    controller.set_goal(controller.goal.tool)  # what it says of itself, it takes
     with pytest.raises(GoalError, match="outside the trained box"):
         controller.set_goal(np.array([2.0, 0.0, 0.4]))
     with pytest.raises(GoalError, match="finite"):
         controller.set_goal(np.array([np.nan, 0.0, 0.4]))
-    np.testing.assert_allclose(controller.goal_in_world, GOAL, atol=1e-6)
+    np.testing.assert_allclose(controller.goal.tool, GOAL, atol=1e-6)
     other = np.array([0.4, -0.2, 0.6])
     fresh = Controller(task, RiccatiValue(), GOAL, SETTINGS)
     fresh.set_goal(other)

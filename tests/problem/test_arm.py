@@ -167,24 +167,6 @@ def test_file_that_is_no_urdf(tmp_path: Path, text: str) -> None:
         load_arm(str(path), tool_frame="tip")
 
 
-def test_permutation_brings_any_order_into_ours(panda: Arm) -> None:
-    rng = np.random.default_rng(1)
-    ours = rng.standard_normal(DOF)
-    names = [*panda.joint_names, "panda_finger_joint1", "conveyor"]
-    shuffled = rng.permutation(len(names))
-    theirs = np.append(ours, [np.nan, np.nan])[shuffled]
-    index = panda.permutation_from([names[i] for i in shuffled])
-    assert np.array_equal(theirs[index], ours)
-
-
-def test_permutation_refuses_a_missing_or_doubled_joint(panda: Arm) -> None:
-    names = list(panda.joint_names)
-    with pytest.raises(ArmError, match="'panda_joint4' is not among"):
-        panda.permutation_from([n for n in names if n != "panda_joint4"])
-    with pytest.raises(ArmError, match="named twice"):
-        panda.permutation_from([*names, "panda_joint2"])
-
-
 @pytest.mark.parametrize("name", ARMS)
 def test_tool_jacobian(name: str, slope: Callable[..., np.ndarray]) -> None:
     arm, rng = load_or_skip(name), np.random.default_rng(2)

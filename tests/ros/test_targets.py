@@ -35,7 +35,7 @@ def test_targets_are_taken_or_refused_with_the_reason(start: Start) -> None:
     assert "target" not in session.figures
 
 
-def point(xyz: np.ndarray, frame: str = "world", sec: int = 0) -> PointStamped:
+def point(xyz: np.ndarray, frame: str = "", sec: int = 0) -> PointStamped:
     message = PointStamped()
     message.header.frame_id, message.header.stamp.sec = frame, sec
     message.point.x, message.point.y, message.point.z = map(float, xyz)
@@ -54,6 +54,7 @@ def bad_targets(good: np.ndarray) -> list[tuple[Any, str]]:
     return [
         (point(good * np.nan), "not three finite numbers"),
         (point(good, frame="camera"), "'camera' is none of"),
+        (point(good, frame="base_link"), "'base_link' is none of"),
         (point(good, sec=12), "s old"),
         (point(np.array([3.0, 0, 0.4])), "outside the trained box"),
         (pose(good, w=0.0), "orientation has norm 0"),

@@ -20,7 +20,8 @@ from dvp_mpc.control.gate import Refusal
 from dvp_mpc.control.intake import Intake, Sample
 from dvp_mpc.control.realtime import Granted, RealtimeLoop, prepare_thread
 from dvp_mpc.control.statistics import percentiles_ms
-from dvp_mpc.control.supervisor import AGE_LIMIT, State
+from dvp_mpc.control.supervisor import AGE_LIMIT, LOST, State
+from dvp_mpc.errors import NotReady
 from dvp_mpc.messages import JointMessage
 from dvp_mpc_ros.compat import Polled, take_newest
 from dvp_mpc_ros.qos import NEWEST_STATE
@@ -65,10 +66,17 @@ class StateReader:
         """Whose messages are taken; None: not yet known, or the middleware does not say."""
         self.strangers = 0
         """Messages of other publishers."""
+        self._forgetting = False
         self.refused: Counter[str] = Counter()
+
+    def forget(self) -> None:
+        """Take the next publisher for the right one, as when the driver was started anew; may be called from any thread."""
+        self._forgetting = True
 
     def newest(self, now: float) -> Sample | Refusal | None:
         """The newest message since the last call as a sample, why it is none, or None when none came."""
+        if self._forgetting:
+            self._forgetting, self.publisher, self.strangers = False, None, 0
         taken = take_newest(self._subscription)
         if taken is None:
             return None
@@ -105,9 +113,9 @@ class CommandLoop:
         publisher: Publisher,
         realtime: str,
         cpus: tuple[int, ...],
-        on_death: Callable[[BaseException], None],
+        on_death: Callable[[str], object],
     ):
-        """on_death: called in the loop's thread when it ends by an exception."""
+        """on_death: called in the loop's thread, with the reason, when it ends by an exception."""
         self.controller, self._reader, self._publisher = controller, reader, publisher
         self.loop = RealtimeLoop(controller.rate_hz, self._tick)
         self._rights, self._on_death = (realtime, cpus), on_death
@@ -116,6 +124,8 @@ class CommandLoop:
         self._refused_rights: Exception | None = None
         self._command = Float64MultiArray()
         self._latencies, self._published = np.zeros(WINDOW), 0
+        self.death = ""
+        """Why it ended by itself, "" if it did not."""
         self._thread = threading.Thread(target=self._run, name="command loop", daemon=True)
 
     def start(self) -> None:
@@ -137,7 +147,18 @@ class CommandLoop:
                     "where the arm is or what torque does to it is not known: none is given, its driver has to stop it"
                 )
             still = still + 1 if stopping and self.controller.at_rest else 0
-        return "" if still == 5 else "the arm did not come to rest within a second; commands end all the same"
+        late = "the arm did not come to rest within a second; commands end all the same"
+        return "" if still == 5 else self.death or late
+
+    def reset(self) -> None:
+        """Leave FAULT, whoever publishes the states by now. Raises NotReady with the reason when it cannot be left."""
+        if self.death:
+            raise NotReady(f"{self.death}; deactivate and activate")
+        self._reader.forget()
+        until = time.monotonic() + LOST
+        while self.controller.state_age > AGE_LIMIT and time.monotonic() < until:
+            time.sleep(0.002)
+        self.controller.reset()
 
     def stop(self, seconds: float = 1.0) -> None:
         """End after the tick under way."""
@@ -164,7 +185,8 @@ class CommandLoop:
         try:
             self.loop.run()
         except BaseException as error:
-            self._on_death(error)
+            self.death = f"the command loop ended: {type(error).__name__}: {error}"
+            self._on_death(self.death)
 
     def _tick(self, now: float) -> None:
         try:

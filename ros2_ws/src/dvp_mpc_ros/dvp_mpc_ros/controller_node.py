@@ -12,7 +12,6 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState
@@ -103,8 +102,7 @@ class ControllerNode(BrakingNode):
         chosen = self._chosen
         assert self._planner is not None
         readiness, objections = takeover.watch_states(self, self._states, self._reader, self._task.arm)
-        if not chosen.dry_run:
-            objections += graph.objections_to_commands(self, self._publisher)
+        objections += self._objections_to_others()
         if failure := takeover.solver_failure(self._planner):
             objections.append(failure)
         if objections:
@@ -112,7 +110,7 @@ class ControllerNode(BrakingNode):
         goal = takeover.first_goal(self._task, readiness.posture, chosen.initial_goal)
         controller = Controller(self._task, self._terminal, goal, chosen.controller, planner=self._planner)
         self.loop = CommandLoop(
-            controller, self._reader, self._publisher, chosen.realtime, tuple(chosen.cpus), self._on_loop_death
+            controller, self._reader, self._publisher, chosen.realtime, tuple(chosen.cpus), self.get_logger().fatal
         )
         self._quiet = quiet_gc()
         self._quiet.__enter__()
@@ -169,12 +167,12 @@ class ControllerNode(BrakingNode):
 
     def _open(self, chosen: Parameters, settings: MpcSettings) -> None:
         arm, opened = self._task.arm, self._opened
-        first = np.array(chosen.initial_goal) if chosen.initial_goal else arm.tool_in_world(arm.home)
+        first = takeover.first_goal(self._task, arm.home, chosen.initial_goal)
         terminal = self._arm_injector(chosen.fault_plan) if chosen.fault_plan else self._terminal
         # What is enforced is the loop's; a slow plan costs no torque.
         rights = "off" if chosen.realtime == "off" else "try"
         prepare = functools.partial(prepare_thread, rights, (), SOLVER_PRIORITY)
-        self._planner = ProcessPlanner(self._task, self._task.goal(first), terminal, settings, prepare)
+        self._planner = ProcessPlanner(self._task, first, terminal, settings, prepare)
         opened.callback(self._planner.close)
         topic = "~/dry_run/commands" if chosen.dry_run else chosen.command_topic
         self._publisher = self.create_publisher(Float64MultiArray, topic, NEWEST_RELIABLE)
@@ -227,11 +225,10 @@ class ControllerNode(BrakingNode):
         try:
             if loop is None:
                 raise NotReady("the node is not active")
-            objections = graph.objections_to_states(self, self._states)
+            objections = graph.objections_to_states(self, self._states) + self._objections_to_others()
             if objections:
                 raise NotReady("; ".join(objections))
-            self._reader.strangers = 0
-            loop.controller.reset()
+            loop.reset()
             response.success, response.message = True, "fault reset; the arm is armed again once it is at rest"
         except NotReady as error:
             response.success, response.message = False, str(error)
@@ -251,8 +248,10 @@ class ControllerNode(BrakingNode):
             self.get_logger().error(f"{failure}; starting another; the arm stays as it is until somebody asks")
             self._planner.restart()
 
-    def _on_loop_death(self, error: BaseException) -> None:
-        self.get_logger().fatal(f"the command loop ended: {type(error).__name__}: {error}")
+    def _objections_to_others(self) -> list[str]:
+        assert self._targets is not None
+        found = graph.objections_to_targets(self, self._targets.subscriptions)
+        return found if self._chosen.dry_run else found + graph.objections_to_commands(self, self._publisher)
 
     def fail(self, reason: str) -> None:
         """Latch a fault, if there is an arm to be held, and say it in any case."""
@@ -269,7 +268,7 @@ class ControllerNode(BrakingNode):
     # --- reports ---------------------------------------------------------------------------------------------------
 
     def _publish_safety(self) -> None:
-        text = reports.safety_text(self.loop.controller if self.loop else None, self._objection)
+        text = reports.safety_text(self.loop, self._objection)
         if text != self._said:
             self._said = text
             self._safety.publish(String(data=text))

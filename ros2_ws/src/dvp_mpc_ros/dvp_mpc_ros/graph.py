@@ -40,8 +40,13 @@ def objections_to_commands(node: Node, commands: Publisher) -> list[str]:
 
 def strangers(node: Node, states: Subscription, commands: Publisher, targets: Iterable[Subscription]) -> list[str]:
     """Who publishes where somebody already does."""
-    found = _others(node, commands)
-    for subscription in (states, *targets):
+    return _others(node, commands) + objections_to_targets(node, (states, *targets))
+
+
+def objections_to_targets(node: Node, targets: Iterable[Subscription]) -> list[str]:
+    """Whose targets would contradict each other."""
+    found = []
+    for subscription in targets:
         publishers = node.get_publishers_info_by_topic(subscription.topic_name)
         if len(publishers) > 1:
             found.append(f"{len(publishers)} publishers on {subscription.topic_name}: {_names(publishers)}")

@@ -29,8 +29,8 @@ class Parameters:
         "Estimate the torque that the model does not know of (payload, push, friction) and take it off.",
     )
     dry_run: bool = parameter(False, "Compute everything and publish on ~/dry_run/commands only.")
-    initial_goal: list[float] = parameter([], "Goal on activation in the world [m]; empty: where the tool is then.")
-    world_frames: list[str] = parameter(["", "world", "base_link"], "frame_id under which targets are taken.")
+    initial_goal: list[float] = parameter([], "Goal on activation in the world [m]; empty: the arm stays where it is.")
+    world_frames: list[str] = parameter([""], "frame_id under which targets are taken, beside the URDF's root.")
     realtime: str = parameter("try", "SCHED_FIFO and locked memory: enforce, try or off.")
     cpus: list[int] = parameter([], "Processors of the command loop; empty: any.")
     require_closed_discovery: bool = parameter(

@@ -15,10 +15,13 @@ from dvp_mpc_ros.command_loop import CommandLoop
 LEVELS = {State.TRACKING: DiagnosticStatus.OK, State.FAULT: DiagnosticStatus.ERROR}
 
 
-def safety_text(controller: Controller | None, objection: str) -> str:
+def safety_text(loop: CommandLoop | None, objection: str) -> str:
     """The safety state with its reason, on one line."""
-    if controller is None:
+    if loop is None:
         return f"inactive: {objection}" if objection else "inactive"
+    if loop.death:
+        return f"{State.FAULT.value}: {loop.death}"
+    controller = loop.controller
     return f"{controller.state.value}: {controller.reason}" if controller.reason else controller.state.value
 
 
@@ -29,7 +32,8 @@ def diagnostics(
     status = DiagnosticStatus(name=f"{node.get_name()}: control", hardware_id=node.get_name(), message=safety)
     status.level = DiagnosticStatus.OK
     if loop is not None:
-        status.level = LEVELS.get(loop.controller.state, DiagnosticStatus.WARN)
+        state = State.FAULT if loop.death else loop.controller.state
+        status.level = LEVELS.get(state, DiagnosticStatus.WARN)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in _figures(loop, solver_pid).items()]
     if target_refused:
         status.values = [*status.values, KeyValue(key="target", value=target_refused)]
@@ -53,7 +57,8 @@ def _figures(loop: CommandLoop, solver_pid: int) -> dict[str, Any]:
         "value_trusted": controller.trusted,
         "value_trust_score": f"{controller.trust_score:.3f}",  # at most 1 where it is trusted
         "steps_in_each_state": dict(statistics.states),
-        "goal_in_world": [round(float(x), 4) for x in controller.goal_in_world],
+        "goal": "a target" if controller.goal.trained else "the posture of the activation",
+        "goal_in_world": [round(float(x), 4) for x in controller.goal.tool],
         "rights": loop.granted,
         "solver_pid": solver_pid,
         # [s] on the machine's monotonic clock
@@ -71,7 +76,7 @@ def predicted_path(controller: Controller, stamp: Time) -> MarkerArray:
     if plan is not None:
         path.points = [_point(arm.tool_in_world(x[:7])) for x in plan.solution.xs]
     goal = Marker(ns="goal", id=1, type=Marker.SPHERE, action=Marker.ADD)
-    goal.pose.position = _point(controller.goal_in_world)
+    goal.pose.position = _point(controller.goal.tool)
     for marker, size in ((path, 0.005), (goal, 0.03)):
         marker.header.frame_id, marker.header.stamp = arm.model.frames[1].name, stamp
         marker.scale.x = marker.scale.y = marker.scale.z = size

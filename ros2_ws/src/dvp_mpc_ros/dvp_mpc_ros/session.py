@@ -223,7 +223,6 @@ class Session:
     def send_goal(self, goal_in_world: np.ndarray) -> float:
         """Send a goal (3,) [m]; when [s, monotonic]."""
         message = PointStamped()
-        message.header.frame_id = "world"
         message.header.stamp = self.node.get_clock().now().to_msg()
         message.point.x, message.point.y, message.point.z = map(float, goal_in_world)
         self._goal.publish(message)

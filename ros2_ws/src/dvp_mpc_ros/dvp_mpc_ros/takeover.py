@@ -1,4 +1,4 @@
-"""Before an arm is moved: what must be seen, known and alive. Each function waits, and says what speaks against it."""
+"""Before an arm is moved: what must be seen, known and alive. Each watch waits, and says what speaks against it."""
 
 import time
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from rclpy.subscription import Subscription
 
 from dvp_mpc.control.planner_process import STARTING, ProcessPlanner
 from dvp_mpc.control.readiness import WATCH, Readiness
-from dvp_mpc.errors import GoalError, NotReady
 from dvp_mpc.problem.arm import Arm
 from dvp_mpc.problem.reach import ReachTask
+from dvp_mpc.problem.task import Goal
 from dvp_mpc_ros import graph
 from dvp_mpc_ros.command_loop import StateReader
 
@@ -22,7 +22,7 @@ SOLVER_WITHIN = 10.0  # [s]
 
 def watch_states(node: Node, states: Subscription, reader: StateReader, arm: Arm) -> tuple[Readiness, list[str]]:
     """Watch the state stream for a second, from its first message on, and then the graph; what speaks against moving."""
-    reader.publisher, reader.strangers = None, 0
+    reader.forget()
     readiness = Readiness(arm)
     heard = _watch(reader, readiness, PATIENCE, until_heard=True)
     if not heard and not graph.objections_to_states(node, states):
@@ -44,16 +44,9 @@ def _watch(reader: StateReader, readiness: Readiness, seconds: float, until_hear
     return heard
 
 
-def first_goal(task: ReachTask, q: np.ndarray, asked: Sequence[float]) -> np.ndarray:
-    """The goal (3,) [m] that is asked for, or else where the tool is in the posture q (7,) [rad]; raises NotReady."""
-    if asked:
-        return np.array(asked)
-    here = task.arm.tool_in_world(q)
-    try:
-        task.goal(here)
-    except GoalError as error:
-        raise NotReady(f"the tool cannot be held where it is ({error}); move it, or set initial_goal") from error
-    return here
+def first_goal(task: ReachTask, q: np.ndarray, asked: Sequence[float]) -> Goal:
+    """The goal (3,) [m] that is asked for; unasked, an arm in the posture q (7,) [rad] is to stay there. Raises GoalError."""
+    return task.goal(np.array(asked)) if asked else task.stay(q)
 
 
 def solver_failure(planner: ProcessPlanner) -> str:
