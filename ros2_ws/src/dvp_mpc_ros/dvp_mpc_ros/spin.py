@@ -33,10 +33,9 @@ class BrakingNode(LifecycleNode):
 def leave(code: int) -> NoReturn:
     """End the process of a node that could not start or go on.
 
-    Not by way of the interpreter's own end: taking a half made node apart is a segmentation fault now and then, and the exit
-    code says what was wrong.
+    Not by way of the interpreter's own end or rclpy's: taking a half made node apart is a segmentation fault now and then, and
+    the exit code says what was wrong.
     """
-    rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
